@@ -1,0 +1,214 @@
+//! What to run: a program with its arguments, environment, files and input.
+
+use std::{collections::BTreeMap, ffi::CString, os::fd::OwnedFd};
+
+use crate::{error::Error, limits::Bytes, policy::Policy, zygote};
+
+/// What a program reads as its standard input.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub enum Stdin {
+    /// Nothing: the end at once.
+    #[default]
+    Empty,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// An open file or the reading end of a pipe.
+    Fd(OwnedFd),
+}
+
+/// Where standard output and error go.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub enum Stdout {
+    /// To the caller, through [`Child::next_output`](crate::Child::next_output).
+    #[default]
+    Piped,
+    /// Nowhere. The output limit does not apply.
+    Null,
+}
+
+/// A program to run in a sandbox.
+///
+/// The environment is not inherited: a program sees `PATH`, `HOME`, `USER`, `LANG` and what
+/// [`env`](Self::env) adds. Its working directory is an empty writable one that holds the
+/// [`file`](Self::file)s.
+///
+/// ```
+/// use automa_sandbox::{Command, Policy};
+/// let command = Command::new("/usr/bin/wc").arg("-l").stdin(b"one\ntwo\n".to_vec()).policy(Policy::script());
+/// # let _ = command;
+/// ```
+#[derive(Debug)]
+#[must_use = "a command does nothing until an engine spawns it"]
+pub struct Command {
+    program: String,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    files: Vec<(String, u32, Vec<u8>)>,
+    pub(crate) stdin: Stdin,
+    pub(crate) stdout: Stdout,
+    pub(crate) policy: Policy,
+}
+
+impl Command {
+    /// The program at an absolute path as seen inside the sandbox.
+    pub fn new(program: impl Into<String>) -> Self {
+        let env = [
+            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            ("HOME", zygote::JOB_DIR),
+            ("USER", "job"),
+            ("LOGNAME", "job"),
+            ("LANG", "C.UTF-8"),
+        ];
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            files: Vec::new(),
+            stdin: Stdin::Empty,
+            stdout: Stdout::Piped,
+            policy: Policy::script(),
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable; the last value given for a name counts.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Puts a file into the working directory, writable by the program and executable if `mode`
+    /// says so. It counts against the limit on temporary files.
+    pub fn file(mut self, name: impl Into<String>, mode: u32, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((name.into(), mode & 0o777, content.into()));
+        self
+    }
+
+    /// Sets what the program reads.
+    pub fn stdin(mut self, input: impl Into<Stdin>) -> Self {
+        self.stdin = input.into();
+        self
+    }
+
+    /// Sets where output goes.
+    pub fn stdout(mut self, stdout: Stdout) -> Self {
+        self.stdout = stdout;
+        self
+    }
+
+    /// Sets what confines the program.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Everything as the kernel wants it, or what is wrong with it.
+    pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
+        self.policy.limits_ref().check().map_err(Error::InvalidCommand)?;
+        if !self.program.starts_with('/') {
+            let problem = format!("the program `{}` is not an absolute path", self.program);
+            return Err(Error::InvalidCommand(problem));
+        }
+        let program = c_string("the program", &self.program)?;
+        let mut args = vec![program.clone()];
+        for arg in &self.args {
+            args.push(c_string("an argument", arg)?);
+        }
+        let mut env = Vec::with_capacity(self.env.len());
+        for (name, value) in &self.env {
+            if name.is_empty() || name.contains('=') {
+                let problem = format!("`{name}` cannot be the name of an environment variable");
+                return Err(Error::InvalidCommand(problem));
+            }
+            env.push(c_string("an environment variable", &format!("{name}={value}"))?);
+        }
+        let files = self.files.iter().map(|(name, mode, content)| {
+            if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+                let problem = format!("`{name}` cannot be the name of a file in the sandbox");
+                return Err(Error::InvalidCommand(problem));
+            }
+            let path = c_string("a file name", &format!("{}/{name}", zygote::WORK_DIR))?;
+            Ok((path, *mode, content.clone()))
+        });
+        Ok(Prepared { program, args, env, files: files.collect::<Result<_, _>>()? })
+    }
+}
+
+/// A checked command.
+pub(crate) struct Prepared {
+    pub(crate) program: CString,
+    pub(crate) args: Vec<CString>,
+    pub(crate) env: Vec<CString>,
+    pub(crate) files: Vec<(CString, u32, Vec<u8>)>,
+}
+
+/// Longest single argument or variable that Linux takes: `MAX_ARG_STRLEN`, `execve(2)`.
+const MAX_STRING: Bytes = Bytes::kib(128);
+
+fn c_string(what: &str, text: &str) -> Result<CString, Error> {
+    if text.len() as u64 >= MAX_STRING.0 {
+        let problem = format!("{what} is longer than {MAX_STRING}, the most that Linux passes on");
+        return Err(Error::InvalidCommand(problem));
+    }
+    CString::new(text)
+        .map_err(|_| Error::InvalidCommand(format!("{what} contains a zero byte: {text:?}")))
+}
+
+impl From<Vec<u8>> for Stdin {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<OwnedFd> for Stdin {
+    fn from(fd: OwnedFd) -> Self {
+        Self::Fd(fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_could_not_take_is_explained() {
+        for (command, part) in [
+            (Command::new("true"), "not an absolute path"),
+            (Command::new("/bin/true").arg("a\0b"), "zero byte"),
+            (Command::new("/bin/true").arg("x".repeat(128 << 10)), "longer than 128 KiB"),
+            (Command::new("/bin/true").env("A=B", "C"), "cannot be the name of an environment"),
+            (Command::new("/bin/true").file("../x", 0o644, ""), "cannot be the name of a file"),
+            (Command::new("/bin/true").file("", 0o644, ""), "cannot be the name of a file"),
+        ] {
+            let Err(Error::InvalidCommand(problem)) = command.prepare() else {
+                panic!("{command:?} was accepted")
+            };
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn the_environment_is_not_inherited() {
+        let prepared = Command::new("/bin/true").env("A", "1").env("A", "2").prepare().unwrap();
+        let names: Vec<_> = prepared
+            .env
+            .iter()
+            .map(|pair| pair.to_str().unwrap().split('=').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(names, ["A", "HOME", "LANG", "LOGNAME", "PATH", "USER"]);
+        assert!(prepared.env.contains(&CString::from(c"A=2")));
+    }
+}

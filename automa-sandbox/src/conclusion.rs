@@ -1,0 +1,207 @@
+//! From what was seen of a run to its report: which of the facts was the cause.
+
+use std::time::Duration;
+
+use crate::{
+    cgroup,
+    limits::{Bytes, Limits},
+    report::{Exit, ExitReport, Feature, Outcome, Protection, Stage, Step, Usage},
+    sys::Used,
+    zygote::{
+        OVERDUE,
+        protocol::{Exited, Mark},
+    },
+};
+
+/// Why the supervisor ended a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Killed {
+    WallTime,
+    CpuTime,
+    Memory,
+    Output,
+    Cancelled,
+}
+
+/// What was seen of a run.
+pub(crate) struct Facts {
+    limits: Limits,
+    /// When the request was sent and when the run was over, on the monotonic clock.
+    begun_ns: u64,
+    pub(crate) end_ns: u64,
+    /// The first reason for which it was ended, if it was.
+    pub(crate) killed: Option<Killed>,
+    /// The step that failed, if one did.
+    pub(crate) failed: Option<(Stage, i32)>,
+    /// How the program ended, as its init saw it.
+    pub(crate) exited: Option<Exited>,
+    /// How init ended, and what it and all below it used.
+    pub(crate) gone: Option<(i32, Used)>,
+    /// The slot ended, or did not answer in time.
+    pub(crate) slot_lost: bool,
+    pub(crate) group: cgroup::Usage,
+    pub(crate) sampled_peak: u64,
+    pub(crate) output: u64,
+    pub(crate) output_truncated: bool,
+    pub(crate) tree_empty: bool,
+}
+
+impl Facts {
+    pub(crate) fn new(limits: Limits, begun_ns: u64) -> Self {
+        Self {
+            limits,
+            begun_ns,
+            end_ns: begun_ns,
+            killed: None,
+            failed: None,
+            exited: None,
+            gone: None,
+            slot_lost: false,
+            group: cgroup::Usage::default(),
+            sampled_peak: 0,
+            output: 0,
+            output_truncated: false,
+            tree_empty: false,
+        }
+    }
+
+    /// Draws the conclusion.
+    pub(crate) fn report(self, protections: Vec<Protection>) -> ExitReport {
+        let exit = self.exited.map(|exited| exit_of(exited.ended.status));
+        let usage = self.usage();
+        ExitReport {
+            outcome: self.outcome(exit, &usage),
+            exit,
+            limits_hit: self.limits_hit(exit),
+            timeline: self.timeline(),
+            usage,
+            protections,
+            output_truncated: self.output_truncated,
+            tree_empty: self.tree_empty,
+        }
+    }
+
+    fn outcome(&self, exit: Option<Exit>, usage: &Usage) -> Outcome {
+        if let Some((stage, errno)) = self.failed {
+            return Outcome::SetupFailed { stage, errno };
+        }
+        match (self.killed, exit) {
+            (Some(Killed::Output), _) => return Outcome::Output,
+            (Some(Killed::Memory), _) => return Outcome::Memory,
+            (Some(Killed::Cancelled), _) => return Outcome::Cancelled,
+            (Some(Killed::WallTime), None) => return Outcome::WallTime,
+            (Some(Killed::CpuTime), None) => return Outcome::CpuTime,
+            // The program ended by itself before the signal reached it.
+            (Some(Killed::WallTime | Killed::CpuTime) | None, _) => {}
+        }
+        if self.group.oom_kills > 0 {
+            return Outcome::Memory;
+        }
+        let Some(exit) = exit else {
+            let overdue =
+                self.gone.is_some_and(|(status, _)| exit_of(status) == Exit::Code(OVERDUE));
+            return if overdue { Outcome::WallTime } else { Outcome::Lost };
+        };
+        let hit = self.limits_hit(Some(exit));
+        match exit {
+            Exit::Signal(libc::SIGSYS) => Outcome::Seccomp,
+            // RLIMIT_CPU, the backstop, ends a process with one of these (getrlimit(2)).
+            Exit::Signal(libc::SIGXCPU | libc::SIGKILL) if self.cpu_used_up(usage) => {
+                Outcome::CpuTime
+            }
+            Exit::Code(0) => Outcome::Exited { code: 0 },
+            _ if hit.contains(&Feature::ProcessLimit) => Outcome::Processes,
+            _ if hit.contains(&Feature::DiskLimit) => Outcome::Disk,
+            Exit::Code(code) => Outcome::Exited { code },
+            Exit::Signal(signal) => Outcome::Signaled { signal },
+        }
+    }
+
+    fn cpu_used_up(&self, usage: &Usage) -> bool {
+        self.limits.cpu_time.is_some_and(|limit| usage.cpu() >= limit)
+    }
+
+    fn limits_hit(&self, exit: Option<Exit>) -> Vec<Feature> {
+        // A page less than one block: what is left when a write was refused.
+        let disk_full = self
+            .exited
+            .is_some_and(|exited| exited.disk.bytes_free < 4096 || exited.disk.inodes_free == 0);
+        let too_large = exit == Some(Exit::Signal(libc::SIGXFSZ));
+        let killed = |cause| self.killed == Some(cause);
+        [
+            (Feature::MemoryLimit, self.group.oom_kills > 0 || killed(Killed::Memory)),
+            (Feature::ProcessLimit, self.group.pids_refused > 0),
+            (Feature::CpuTime, killed(Killed::CpuTime)),
+            (Feature::WallTime, killed(Killed::WallTime)),
+            (Feature::DiskLimit, disk_full || too_large),
+            (Feature::OutputLimit, self.output_truncated),
+        ]
+        .into_iter()
+        .filter_map(|(feature, hit)| hit.then_some(feature))
+        .collect()
+    }
+
+    fn usage(&self) -> Usage {
+        // The group's count includes what died without being waited for; else what the kernel
+        // handed up from init to its slot.
+        let used = self.gone.map(|(_, used)| used).unwrap_or_default();
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (user, system) = match (self.group.cpu_user, self.group.cpu_system) {
+            (Some(user), Some(system)) => (user, system),
+            _ => (used.user, used.system),
+        };
+        let sampled = (self.sampled_peak > 0).then_some(self.sampled_peak);
+        let disk = self.exited.map(|exited| exited.disk).unwrap_or_default();
+        Usage {
+            wall_ns: self.end_ns.saturating_sub(self.begun_ns),
+            cpu_user_ns: nanos(user),
+            cpu_system_ns: nanos(system),
+            memory_peak: self.group.memory_peak.or(sampled).map(Bytes),
+            process_peak: Bytes(used.max_rss),
+            output: Bytes(self.output),
+            tmp: Bytes(disk.bytes_used),
+            tmp_inodes: disk.inodes_used,
+            oom_kills: self.group.oom_kills,
+            forks_refused: self.group.pids_refused,
+        }
+    }
+
+    fn timeline(&self) -> Vec<Step> {
+        let Some(exited) = &self.exited else { return Vec::new() };
+        let mut last = self.begun_ns;
+        let mut step = |name: &str, at: u64| {
+            let ns = at.saturating_sub(last);
+            last = at.max(last);
+            Step { name: name.to_owned(), ns }
+        };
+        let at = |mark: Mark| exited.marks[mark as usize];
+        vec![
+            step("request reaches the slot", at(Mark::Received)),
+            step("clone3 with five namespaces", at(Mark::InitRuns)),
+            step("mount proc", at(Mark::ProcMounted)),
+            step("map the plan, mount the tmpfs", at(Mark::JobMounted)),
+            step("clone the payload", at(Mark::PayloadRuns)),
+            step("identity, capabilities, files", at(Mark::FilesMade)),
+            step("resource limits, Landlock", at(Mark::Landlocked)),
+            step("close descriptors, seccomp", at(Mark::Filtered)),
+            step("exec, run, exit", at(Mark::Ended)),
+            step("tree ends, output and counters are read", self.end_ns),
+        ]
+    }
+}
+
+impl ExitReport {
+    /// The report of a run whose supervisor is gone, as its runtime was shut down.
+    pub(crate) fn lost() -> Self {
+        Facts::new(Limits::default(), 0).report(Vec::new())
+    }
+}
+
+/// Reads a wait status (`wait(2)`).
+fn exit_of(status: i32) -> Exit {
+    if libc::WIFEXITED(status) {
+        Exit::Code(libc::WEXITSTATUS(status))
+    } else {
+        Exit::Signal(libc::WTERMSIG(status))
+    }
+}

@@ -1,0 +1,83 @@
+//! Why a sandbox engine or a sandbox could not start.
+
+use std::io;
+
+use crate::report::{Feature, Stage};
+
+/// Why nothing was run. What happens to a program that did run is told by its
+/// [`ExitReport`](crate::ExitReport).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The command cannot be run as it was written.
+    #[error("{0}")]
+    InvalidCommand(String),
+    /// A protection that the policy requires is not in force on this host.
+    #[error("this host does not provide `{feature}`, which the policy requires: {reason}")]
+    Unprotected {
+        /// What is missing.
+        feature: Feature,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// This host cannot confine anything: a step of building the sandbox failed.
+    #[error("this host cannot confine programs: {stage} failed{}: {source}{}",
+        in_brackets(.detail), advice(*stage, source))]
+    Host {
+        /// The step.
+        stage: Stage,
+        /// Path or other context, possibly empty.
+        detail: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The program did not call [`reexec_guard`](crate::reexec_guard) first.
+    #[error(
+        "this program cannot start sandboxes: its main function must call \
+         automa_sandbox::reexec_guard() first, or its configuration name a helper that does"
+    )]
+    NoGuard,
+    /// The engine's helper process ended.
+    #[error("the sandbox helper process has ended; start the engine again")]
+    Stopped,
+    /// The system refused something on the caller's side.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err`: an I/O error while `doing` something.
+    pub(crate) fn io<E: Into<io::Error>>(doing: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Io { doing, source: source.into() }
+    }
+}
+
+fn in_brackets(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(" ({detail})") }
+}
+
+/// What the person in front of this host can do about it.
+fn advice(stage: Stage, source: &io::Error) -> &'static str {
+    let errno = source.raw_os_error().unwrap_or(0);
+    match stage {
+        Stage::UserNamespace | Stage::IdMap | Stage::MountNamespace | Stage::NetworkNamespace => {
+            "; run as root, or let users create namespaces: \
+             sysctl -w user.max_user_namespaces=15000, and where they exist \
+             kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0"
+        }
+        Stage::Root | Stage::Tree | Stage::PivotRoot if errno == libc::EPERM => {
+            "; mounting is forbidden here: in a container allow CAP_SYS_ADMIN or an unconfined \
+             AppArmor and seccomp profile; on Ubuntu set \
+             kernel.apparmor_restrict_unprivileged_userns=0"
+        }
+        Stage::Tree if errno == libc::ENOENT => "; the directory does not exist",
+        Stage::Seccomp => "; the kernel must be built with CONFIG_SECCOMP_FILTER (Linux 4.14)",
+        _ if errno == libc::ENOSYS => "; Linux 5.15 or newer is needed",
+        _ => "",
+    }
+}

@@ -1,0 +1,67 @@
+//! The Landlock ruleset of all payloads (`landlock(7)`): a second wall behind the mounts.
+//!
+//! Built once by the zygote; a payload restricts itself with the finished ruleset in one call.
+//! The crate `landlock` builds it; `restrict_self` is a raw call, as the crate makes no promise
+//! about what is safe after a fork.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use ::landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
+    Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
+};
+
+use crate::zygote::WRITABLE_PARENT;
+
+/// From this ABI on, nothing read-only can be truncated (Linux 6.2).
+pub(crate) const FULL_FS_ABI: i32 = 3;
+/// From this ABI on, TCP ports are ruled (Linux 6.7).
+pub(crate) const NET_ABI: i32 = 4;
+/// From this ABI on, abstract sockets and signals stay inside (Linux 6.12).
+pub(crate) const SCOPE_ABI: i32 = 6;
+
+/// Builds the ruleset that the kernel's `abi` can hold; `None` where it has no Landlock.
+///
+/// Reading is allowed everywhere: the payload's tree holds nothing that is not for it. A rule on
+/// what is mounted later, as each sandbox's proc is, has to lie on a parent, here the root.
+pub(crate) fn ruleset(abi: i32, executable: &[PathBuf]) -> io::Result<Option<OwnedFd>> {
+    if abi < 1 {
+        return Ok(None);
+    }
+    build(abi, executable).map_err(io::Error::other)
+}
+
+fn build(abi: i32, executable: &[PathBuf]) -> Result<Option<OwnedFd>, ::landlock::RulesetError> {
+    let abi = ABI::from(abi);
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let devices = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
+    let write = AccessFs::from_all(abi) & !devices;
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()?;
+    let mut allow = |path: &Path, access: BitFlags<AccessFs>| {
+        // A path that is not there (a device the host lacks) needs no rule.
+        let Ok(fd) = PathFd::new(path) else { return Ok(()) };
+        (&mut ruleset).add_rule(PathBeneath::new(fd, access & AccessFs::from_all(abi))).map(drop)
+    };
+    allow(Path::new("/"), read)?;
+    for tree in executable {
+        let is_dir = tree.is_dir();
+        allow(
+            tree,
+            if is_dir { read | AccessFs::Execute } else { AccessFs::Execute | AccessFs::ReadFile },
+        )?;
+    }
+    for device in ["/dev/null", "/dev/zero", "/dev/full"] {
+        allow(Path::new(device), AccessFs::ReadFile | AccessFs::WriteFile)?;
+    }
+    allow(Path::new(WRITABLE_PARENT), write)?;
+    Ok(ruleset.into())
+}

@@ -1,0 +1,90 @@
+//! Runs a program confined by what Linux itself offers: namespaces, control groups, Landlock and a
+//! system call filter. No container engine, no daemon, no root needed; and every run ends with a
+//! report of why it ended, what it used, and what confined it.
+//!
+//! ```no_run
+//! use automa_sandbox::{Engine, EngineConfig, Runtime};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // First of all: this program also serves as the sandbox's helper.
+//!     automa_sandbox::reexec_guard();
+//!     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//!     tokio.block_on(async {
+//!         let engine = Engine::start(EngineConfig::default()).await?;
+//!         let command = Runtime::bash()?.command("echo hello; id", "hello.sh");
+//!         let output = engine.output(command).await?;
+//!         assert!(output.report.success(), "it {}", output.report.outcome);
+//!         assert!(output.stdout.starts_with(b"hello\n"));
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! # What a program finds
+//!
+//! - The host's `/usr`, read-only, and an `/etc` made for it. No other file of the host.
+//! - One writable place: its working directory, `/tmp` and `$HOME` lie on a temporary file system
+//!   of limited size that is gone afterwards.
+//! - No network, not even a loopback interface that is up.
+//! - A process tree of its own, whose every member ends with it.
+//! - No capability, no way to gain one, no system call that the [profile](Profile) does not need.
+//!
+//! # What is not promised
+//!
+//! The kernel is shared: a program that exploits a bug in it is not held. Timing and load can be
+//! observed and influenced by others on the same machine. And on a host without control groups for
+//! this user some [limits](Limits) are weaker, which [`Host::protections`] and each
+//! [`ExitReport`] say.
+//!
+//! # How it works
+//!
+//! A small helper process, this same program entered again, builds one root file system for all
+//! sandboxes and keeps *slots* ready that already sit in their groups and their empty network.
+//! A run forks from a slot, so what is slow was done before. See [`Engine`].
+
+mod cgroup;
+mod child;
+mod command;
+mod conclusion;
+mod engine;
+mod error;
+mod host;
+mod landlock;
+mod limits;
+mod link;
+mod policy;
+mod report;
+mod rlimit;
+mod runtime;
+mod sampling;
+mod seccomp;
+mod stdio;
+mod supervisor;
+mod sys;
+mod zygote;
+
+pub use crate::{
+    child::{Child, Chunk, Output, Stream},
+    command::{Command, Stdin, Stdout},
+    engine::{Engine, EngineConfig},
+    error::Error,
+    host::Host,
+    limits::{Bytes, Limits, ParseBytesError},
+    policy::{Policy, Profile, UnknownProfile},
+    report::{
+        Exit, ExitReport, Feature, Outcome, Protection, Stage, Status, Step, UnknownFeature, Usage,
+    },
+    runtime::Runtime,
+};
+
+/// Makes this program usable as the sandbox's helper: must be the first call of `main`, before any
+/// thread is started or file opened.
+///
+/// In the ordinary case it returns at once. When an engine has started this program again as its
+/// helper, it does that work and never returns.
+pub fn reexec_guard() {
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == zygote::ARGUMENT) {
+        zygote::main();
+    }
+    engine::mark_guarded();
+}

@@ -1,0 +1,120 @@
+//! Standard input, output and error of a sandbox: pipes and memory files, never a terminal.
+
+use std::{
+    fs::{File, OpenOptions},
+    future::pending,
+    io::{self, Write},
+    os::fd::{AsRawFd, OwnedFd},
+    time::Duration,
+};
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::memfd::{MFdFlags, memfd_create},
+    unistd::pipe2,
+};
+use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, sync::mpsc};
+
+use crate::{
+    child::{Chunk, Stream},
+    command::{Stdin, Stdout},
+};
+
+/// Most bytes of one chunk: as much as a pipe holds (`pipe(7)`).
+const CHUNK: usize = 64 << 10;
+
+/// A buffer for [`Pipes::next`].
+pub(crate) fn buffer() -> Box<[u8]> {
+    vec![0; CHUNK].into_boxed_slice()
+}
+
+/// `/dev/null`, opened once for all sandboxes.
+pub(crate) fn null() -> io::Result<OwnedFd> {
+    Ok(OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
+}
+
+/// What becomes the program's standard input.
+pub(crate) fn input(stdin: Stdin, null: &OwnedFd) -> io::Result<OwnedFd> {
+    match stdin {
+        Stdin::Empty => null.try_clone(),
+        Stdin::Fd(fd) => Ok(fd),
+        Stdin::Bytes(bytes) => {
+            let mut file = File::from(memfd_create(c"automa-stdin", MFdFlags::MFD_CLOEXEC)?);
+            file.write_all(&bytes)?;
+            // Opened anew: for reading only, and from the start.
+            Ok(File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?.into())
+        }
+    }
+}
+
+/// Our ends of the output pipes, and what becomes the program's standard output and error.
+pub(crate) fn outputs(stdout: &Stdout, null: &OwnedFd) -> io::Result<(Pipes, [OwnedFd; 2])> {
+    match stdout {
+        Stdout::Null => {
+            let pipes = Pipes { stdout: None, stderr: None };
+            Ok((pipes, [null.try_clone()?, null.try_clone()?]))
+        }
+        Stdout::Piped => {
+            let (stdout, to_stdout) = pipe()?;
+            let (stderr, to_stderr) = pipe()?;
+            Ok((Pipes { stdout: Some(stdout), stderr: Some(stderr) }, [to_stdout, to_stderr]))
+        }
+    }
+}
+
+/// A pipe of which only our end does not block.
+fn pipe() -> io::Result<(Receiver, OwnedFd)> {
+    let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((Receiver::from_owned_fd_unchecked(ours)?, theirs))
+}
+
+/// The reading ends, each until its end.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    stdout: Option<Receiver>,
+    stderr: Option<Receiver>,
+}
+
+impl Pipes {
+    /// Whether both have been read to their ends.
+    pub(crate) fn are_closed(&self) -> bool {
+        self.stdout.is_none() && self.stderr.is_none()
+    }
+
+    /// Waits for room in `to`, then for output. `None` when nobody listens at `to` any more: call
+    /// again without it, so that the program can go on. An empty chunk marks the end of a stream.
+    /// May be cancelled without loss.
+    pub(crate) async fn next(
+        &mut self,
+        to: Option<&mpsc::Sender<Chunk>>,
+        buffer: &mut [u8],
+    ) -> Option<Chunk> {
+        let _room = match to {
+            Some(to) => Some(to.reserve().await.ok()?),
+            None => None,
+        };
+        let (first, second) = buffer.split_at_mut(CHUNK / 2);
+        let (stream, bytes) = tokio::select! {
+            n = read(&mut self.stdout, first) => (Stream::Stdout, &first[..n]),
+            n = read(&mut self.stderr, second) => (Stream::Stderr, &second[..n]),
+        };
+        let chunk = Chunk { stream, at: Duration::ZERO, bytes: bytes.to_vec() };
+        if chunk.bytes.is_empty() {
+            match stream {
+                Stream::Stdout => self.stdout = None,
+                Stream::Stderr => self.stderr = None,
+            }
+        }
+        Some(chunk)
+    }
+}
+
+/// Reads some bytes; 0 at the end. Waits forever on a pipe that is closed already.
+async fn read(pipe: &mut Option<Receiver>, buffer: &mut [u8]) -> usize {
+    match pipe {
+        // A pipe that fails to be read has nothing more to give.
+        Some(pipe) => pipe.read(buffer).await.unwrap_or(0),
+        None => pending().await,
+    }
+}

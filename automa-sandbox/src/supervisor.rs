@@ -1,0 +1,372 @@
+//! One sandbox from request to report: sends the request, reads output, watches limits, kills.
+//! A supervisor owns its run; the caller holds a [`Child`] and talks to it through channels.
+
+use std::{
+    ffi::CString,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep_until,
+};
+
+use crate::{
+    cgroup::GroupLimits,
+    child::{Child, Chunk, Control},
+    command::{Command, Prepared},
+    conclusion::{Facts, Killed},
+    engine::{Lease, Slot},
+    error::Error,
+    host::Host,
+    limits::{Bytes, Limits},
+    report::{ExitReport, Protection},
+    sampling,
+    stdio::{self, Pipes},
+    sys,
+    zygote::{
+        INSIDE_ID,
+        plan::{Contents, LIMITS, UNLIMITED},
+        protocol::{Event, Request},
+    },
+};
+
+/// Output buffered between program and caller, in chunks.
+const CHUNKS: usize = 16;
+
+/// How often counters are read whose changes no event announces.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The shortest time between two looks at processor time.
+const SHORT_TICK: Duration = Duration::from_millis(5);
+
+/// Time for the kernel to end a killed tree before the report says that it could not be verified.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What init adds to the wall limit before it ends the run by itself, in seconds.
+const INIT_PATIENCE: u64 = 5;
+
+/// Sends the request and starts supervising.
+pub(crate) fn start(
+    mut lease: Lease,
+    command: Command,
+    prepared: &Prepared,
+    protections: Vec<Protection>,
+) -> Result<Child, Error> {
+    let limits = command.policy.limits_ref().clone();
+    let null = lease.shared().null();
+    let stdin = stdio::input(command.stdin, null).map_err(Error::io("preparing the input"))?;
+    let (pipes, outputs) =
+        stdio::outputs(&command.stdout, null).map_err(Error::io("creating a pipe"))?;
+    let host = lease.shared().host().clone();
+    let mut facts = Facts::new(limits.clone(), sys::monotonic_ns());
+    let slot = lease.slot();
+    slot.leaf.apply(&group_limits(&host, &limits)).map_err(Error::io("limiting a cgroup"))?;
+    slot.leaf.begin().map_err(Error::io("reading a cgroup"))?;
+    let fds = [stdin.as_raw_fd(), outputs[0].as_raw_fd(), outputs[1].as_raw_fd()];
+    // A slot that has died meanwhile shows as a lost run, and is replaced after it.
+    facts.slot_lost = request(slot, &host, prepared, &limits, fds).is_err();
+    drop((stdin, outputs));
+    let (chunks, output) = mpsc::channel(CHUNKS);
+    let (control, requests) = mpsc::unbounded_channel();
+    let (conclude, report) = oneshot::channel();
+    let begun = Instant::now();
+    let run = Run {
+        begun,
+        wall: begun + limits.wall,
+        tick: tick_length(&host, &limits, limits.cpu_time),
+        processors: processors(&host, &limits),
+        samples: host.samples(),
+        init: None,
+        kill_at: None,
+        give_up_at: None,
+        chunks: Some(chunks),
+        limits,
+        facts,
+    };
+    #[expect(clippy::disallowed_methods, reason = "joined by its permit: Engine::shutdown")]
+    tokio::spawn(async move {
+        let lost = run.supervise(&mut lease, pipes, requests, protections, conclude).await;
+        lease.settle(lost).await;
+    });
+    Ok(Child { output, control, report })
+}
+
+/// Hands plan and descriptors to the slot.
+fn request(
+    slot: &Slot,
+    host: &Host,
+    prepared: &Prepared,
+    limits: &Limits,
+    stdio: [i32; 3],
+) -> io::Result<()> {
+    let id = host.facts().first_uid.map_or(INSIDE_ID, |first| first + slot.index as u32);
+    let tmpfs = format!(
+        "mode=0755,size={},nr_inodes={},uid={id},gid={id}",
+        limits.tmp.0, limits.tmp_inodes
+    );
+    let contents = Contents {
+        program: &prepared.program,
+        args: &prepared.args,
+        env: &prepared.env,
+        tmpfs: &CString::new(tmpfs)?,
+        files: &prepared.files,
+        alarm: u32::try_from(limits.wall.as_secs() + INIT_PATIENCE).unwrap_or(u32::MAX),
+        limits: process_limits(host, limits),
+    };
+    let (plan, plan_len) = contents.to_memory_file()?;
+    let mut fds = vec![plan.as_raw_fd()];
+    fds.extend(stdio);
+    fds.extend(slot.leaf.birthplace().map(|dir| dir.as_raw_fd()));
+    slot.link.send(&Request { plan_len }.encode(), &fds)
+}
+
+/// The limits that groups hold here.
+fn group_limits(host: &Host, limits: &Limits) -> GroupLimits {
+    let groups = host.groups();
+    GroupLimits {
+        memory: groups.memory.is_ok().then_some(limits.memory.0),
+        pids: groups.pids.is_ok().then_some(limits.processes),
+        cpu_millis: groups.cpu.is_ok().then_some(limits.cpu_millis),
+    }
+}
+
+/// The limits of each single process, in the order of [`LIMITS`]; where groups are missing they
+/// stand in for them.
+fn process_limits(host: &Host, limits: &Limits) -> [u64; LIMITS.len()] {
+    let groups = host.groups();
+    let cpu = limits.cpu_time.map_or(UNLIMITED, |time| time.as_secs() + 1);
+    let processes = match &groups.pids {
+        Ok(()) => UNLIMITED,
+        // RLIMIT_NPROC counts the slot and init too where they share the payload's user.
+        Err(_) if host.user_namespace() => limits.processes + 2,
+        Err(_) => limits.processes,
+    };
+    // A backstop behind the samples: far enough above the limit that these decide first.
+    let data = match &groups.memory {
+        Ok(()) => UNLIMITED,
+        Err(_) => limits.memory.0.saturating_mul(2).saturating_add(Bytes::mib(64).0),
+    };
+    [limits.open_files, limits.file_size.map_or(UNLIMITED, |size| size.0), cpu, processes, data]
+}
+
+/// How many processors a sandbox can keep busy at once.
+fn processors(host: &Host, limits: &Limits) -> f64 {
+    let online = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    if host.groups().cpu.is_ok() { online.min(limits.cpu_millis as f64 / 1000.0) } else { online }
+}
+
+/// When to look at counters next, so that `remaining` processor time is not overrun by much.
+fn tick_length(host: &Host, limits: &Limits, remaining: Option<Duration>) -> Duration {
+    let usual = if host.samples() { sampling::EVERY } else { TICK };
+    match remaining {
+        None => usual,
+        Some(left) => left.div_f64(processors(host, limits)).clamp(SHORT_TICK, usual),
+    }
+}
+
+/// A run under way.
+struct Run {
+    begun: Instant,
+    wall: Instant,
+    tick: Duration,
+    processors: f64,
+    samples: bool,
+    init: Option<Init>,
+    /// When a cancelled program's grace ends.
+    kill_at: Option<Instant>,
+    /// When a killed tree is given up on.
+    give_up_at: Option<Instant>,
+    /// `None` once the caller wants no more output.
+    chunks: Option<mpsc::Sender<Chunk>>,
+    limits: Limits,
+    facts: Facts,
+}
+
+/// The sandbox's pid 1; killed when dropped, and everything in the sandbox with it.
+struct Init {
+    pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Init {
+    fn signal(&self, signal: i32) {
+        // It may have ended by itself a moment ago.
+        let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), signal);
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+    }
+}
+
+impl Run {
+    /// Watches over the run to its end and sends the report. Returns whether the slot is lost.
+    async fn supervise(
+        mut self,
+        lease: &mut Lease,
+        mut pipes: Pipes,
+        mut requests: mpsc::UnboundedReceiver<Control>,
+        protections: Vec<Protection>,
+        conclude: oneshot::Sender<ExitReport>,
+    ) -> bool {
+        let mut event = [0; Event::SIZE];
+        let mut buffer = stdio::buffer();
+        let mut next_tick = self.begun + self.tick;
+        while !self.is_over() || !pipes.are_closed() {
+            let slot: &mut Slot = lease.slot();
+            tokio::select! {
+                biased;
+                received = slot.link.receive(&mut event), if !self.is_over() => match received {
+                    Ok((len, mut fds)) => match Event::decode(&event[..len]) {
+                        Some(event) => self.on_event(event, fds.take(0), slot),
+                        None => self.facts.slot_lost = true,
+                    },
+                    Err(_) => self.facts.slot_lost = true,
+                },
+                () = sleep_until(self.deadline().into()), if !self.is_over() => self.on_deadline(slot),
+                () = sleep_until(next_tick.into()), if !self.is_over() => {
+                    self.look(slot);
+                    next_tick = Instant::now() + self.tick;
+                }
+                request = requests.recv(), if !self.is_over() => self.on_request(request, slot),
+                chunk = pipes.next(self.chunks.as_ref(), &mut buffer), if !pipes.are_closed() => {
+                    match chunk {
+                        Some(chunk) => self.on_output(chunk, slot),
+                        None => self.chunks = None,
+                    }
+                }
+            }
+        }
+        // The kernel has closed this door long ago; the drop's signal reaches nobody.
+        self.init = None;
+        let slot = lease.slot();
+        self.facts.end_ns = sys::monotonic_ns();
+        self.facts.group = slot.leaf.usage();
+        self.facts.tree_empty = self.facts.gone.is_some() && slot.leaf.is_empty() != Some(false);
+        let lost = self.facts.slot_lost;
+        // A caller who does not wait does not want to know.
+        let _ = conclude.send(self.facts.report(protections));
+        lost
+    }
+
+    fn is_over(&self) -> bool {
+        self.facts.gone.is_some() || self.facts.slot_lost
+    }
+
+    /// The next moment at which something has to be ended.
+    fn deadline(&self) -> Instant {
+        let wall = if self.facts.killed.is_none() { Some(self.wall) } else { None };
+        let next = [wall, self.kill_at, self.give_up_at].into_iter().flatten().min();
+        next.unwrap_or(self.wall)
+    }
+
+    fn on_deadline(&mut self, slot: &mut Slot) {
+        let now = Instant::now();
+        if self.give_up_at.is_some_and(|at| at <= now) {
+            self.facts.slot_lost = true;
+        } else if self.kill_at.is_some_and(|at| at <= now) {
+            self.kill(Killed::Cancelled, slot);
+        } else if self.wall <= now {
+            self.kill(Killed::WallTime, slot);
+        }
+    }
+
+    fn on_event(&mut self, event: Event, pidfd: Option<OwnedFd>, slot: &mut Slot) {
+        match event {
+            Event::Ready => {}
+            Event::Started { pid } => {
+                self.init = pidfd.map(|pidfd| Init { pid, pidfd });
+                if let Some(cause) = self.facts.killed.filter(|_| self.give_up_at.is_some()) {
+                    self.kill(cause, slot);
+                }
+            }
+            Event::Exited(exited) => self.facts.exited = Some(exited),
+            Event::Failed { stage, errno } => {
+                self.facts.failed = Some((stage, errno));
+                // Where there is no init, no message of its end will come.
+                if stage == crate::report::Stage::CloneInit || stage == crate::report::Stage::Plan {
+                    self.facts.gone.get_or_insert_default();
+                }
+            }
+            Event::Gone { status, used } => self.facts.gone = Some((status, used)),
+        }
+    }
+
+    fn on_request(&mut self, request: Option<Control>, slot: &mut Slot) {
+        match (request, &self.init) {
+            // The caller has dropped the child.
+            (None, _) => self.kill(Killed::Cancelled, slot),
+            (Some(Control::Cancel(grace)), init) if !grace.is_zero() => {
+                if let Some(init) = init {
+                    init.signal(libc::SIGTERM);
+                }
+                self.facts.killed.get_or_insert(Killed::Cancelled);
+                self.kill_at = Some(Instant::now() + grace);
+            }
+            (Some(Control::Cancel(_)), _) => self.kill(Killed::Cancelled, slot),
+            (Some(Control::Signal(signal)), Some(init)) => init.signal(signal),
+            (Some(Control::Signal(_)), None) => {}
+        }
+    }
+
+    fn on_output(&mut self, mut chunk: Chunk, slot: &mut Slot) {
+        chunk.at = self.begun.elapsed();
+        let room = self.limits.output.0 - self.facts.output;
+        if chunk.bytes.len() as u64 > room {
+            chunk.bytes.truncate(room as usize);
+            self.facts.output_truncated = true;
+            self.kill(Killed::Output, slot);
+        }
+        self.facts.output += chunk.bytes.len() as u64;
+        if let Some(chunks) = self.chunks.as_ref().filter(|_| !chunk.bytes.is_empty())
+            // There is room: it was made sure of before the chunk was read.
+            && chunks.try_send(chunk).is_err()
+        {
+            self.chunks = None;
+        }
+    }
+
+    /// Reads the counters, and ends the run at a limit.
+    fn look(&mut self, slot: &mut Slot) {
+        let usage = slot.leaf.usage();
+        let mut cpu = usage.cpu;
+        if usage.oom_kills > 0 {
+            self.kill(Killed::Memory, slot);
+        }
+        if let Some(init) = self.init.as_ref().filter(|_| self.samples) {
+            let sample = sampling::tree_below(init.pid);
+            self.facts.sampled_peak = self.facts.sampled_peak.max(sample.memory);
+            cpu = cpu.or(Some(sample.cpu));
+            if usage.memory_peak.is_none() && sample.memory > self.limits.memory.0 {
+                self.kill(Killed::Memory, slot);
+            }
+        }
+        let (Some(limit), Some(used)) = (self.limits.cpu_time, cpu) else { return };
+        match limit.checked_sub(used) {
+            Some(left) if !left.is_zero() => {
+                let usual = if self.samples { sampling::EVERY } else { TICK };
+                self.tick = left.div_f64(self.processors).clamp(SHORT_TICK, usual);
+            }
+            _ => self.kill(Killed::CpuTime, slot),
+        }
+    }
+
+    /// Ends everything in the sandbox. The first cause counts.
+    fn kill(&mut self, cause: Killed, slot: &mut Slot) {
+        self.facts.killed.get_or_insert(cause);
+        self.kill_at = None;
+        self.give_up_at.get_or_insert_with(|| Instant::now() + KILL_PATIENCE);
+        if let Some(init) = &self.init {
+            init.signal(libc::SIGKILL);
+        }
+        // What has used up its share of the processors would have to wait for its own death; and a
+        // group without `cgroup.kill` has lost nothing, as the namespace dies with its init.
+        let _ = slot.leaf.unthrottle();
+        let _ = slot.leaf.kill();
+    }
+}

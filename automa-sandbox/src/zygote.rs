@@ -1,0 +1,184 @@
+//! The other side: a small single-threaded process that builds the root file system all sandboxes
+//! share, lives in it, and forks the slots that start sandboxes.
+//!
+//! It is the same program as the server, entered again through [`crate::reexec_guard`]. Why not
+//! fork in the server: forking a large process costs tens of milliseconds, a multithreaded process
+//! may do almost nothing after a fork, and the server's secrets would be copied into every child.
+//!
+//! ```text
+//! server ── zygote ── slot 0 ── init (pid 1) ── payload
+//!                  └─ slot 1 ── …
+//! ```
+//!
+//! When the server goes, the zygote reads end-of-file and ends; each process below is killed by its
+//! parent's death (`PR_SET_PDEATHSIG`), and an init takes its whole pid namespace with it.
+
+mod init;
+mod payload;
+pub(crate) mod plan;
+pub(crate) mod protocol;
+mod slot;
+mod template;
+
+pub(crate) use self::{init::OVERDUE, template::INSIDE_ID};
+
+use std::{
+    fs, io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use nix::{
+    sys::{
+        socket::{SockType, getsockopt, sockopt},
+        stat::{Mode, umask},
+    },
+    unistd::{Pid, getppid, setsid},
+};
+
+use self::protocol::{Built, NewSlot, Template};
+use crate::{
+    report::Stage,
+    seccomp::Instruction,
+    sys::{self, Forked},
+};
+
+/// The hidden argument that makes a program a zygote.
+pub(crate) const ARGUMENT: &str = "sandbox-zygote";
+
+/// Where the writable file system of every sandbox is mounted. A Landlock rule on a mount point is
+/// not applied to what is mounted there later, one on its parent is: hence the two levels.
+pub(crate) const WRITABLE_PARENT: &str = "/automa";
+/// The writable file system itself; home of the payload.
+pub(crate) const JOB_DIR: &str = "/automa/job";
+/// Working directory of the payload, where its files are.
+pub(crate) const WORK_DIR: &str = "/automa/job/work";
+
+/// Where the zygote keeps its socket: directly after the standard descriptors.
+const SOCKET: RawFd = 3;
+
+/// A step that failed, for the report.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    stage: Stage,
+    errno: i32,
+    /// Path or other context; only the zygote, which may allocate, fills this in.
+    detail: String,
+}
+
+impl Failure {
+    fn new(stage: Stage, error: &io::Error, detail: impl Into<String>) -> Self {
+        let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+        Self { stage, errno, detail: detail.into() }
+    }
+}
+
+/// Names the step in which an error happened.
+trait At<T> {
+    fn at(self, stage: Stage, detail: impl ToString) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
+    fn at(self, stage: Stage, detail: impl ToString) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(stage, &error.into(), detail.to_string()))
+    }
+}
+
+/// What the zygote made once and every sandbox uses.
+pub(crate) struct Shared {
+    /// Ids of the payload by slot; `None` in a user namespace, where there is only one.
+    first_uid: Option<u32>,
+    /// Whether each slot has a user namespace of its own below the zygote's.
+    user_namespace: bool,
+    landlock: Option<OwnedFd>,
+    filter: Vec<Instruction>,
+    proc_options: &'static std::ffi::CStr,
+    hostname: String,
+}
+
+/// Runs the zygote on its inherited socket; never returns.
+pub(crate) fn main() -> ! {
+    if let Err(problem) = check_parent() {
+        // The only place where this side speaks to a person: somebody ran the hidden command.
+        eprintln!("automa {ARGUMENT}: {problem}; this command is for Automa's own use");
+        sys::exit_now(125);
+    }
+    sys::exit_now(i32::from(serve().is_err()))
+}
+
+/// Makes sure that standard input is a packet socket made by our parent.
+fn check_parent() -> Result<(), &'static str> {
+    let stdin = io::stdin();
+    let kind = getsockopt(&stdin, sockopt::SockType).map_err(|_| "standard input is no socket")?;
+    let peer = getsockopt(&stdin, sockopt::PeerCredentials).map_err(|_| "no peer")?;
+    if kind != SockType::SeqPacket || Pid::from_raw(peer.pid()) != getppid() {
+        return Err("not started by a sandbox engine");
+    }
+    Ok(())
+}
+
+fn serve() -> io::Result<()> {
+    let socket = settle()?;
+    let Some((template, _)) = protocol::receive_json::<Template>(&socket)? else { return Ok(()) };
+    let shared = match template::build(&template) {
+        Ok((shared, facts)) => {
+            protocol::send_json(&socket, &Built::Ready(facts), &[])?;
+            shared
+        }
+        Err(Failure { stage, errno, detail }) => {
+            return protocol::send_json(&socket, &Built::Failed { stage, errno, detail }, &[]);
+        }
+    };
+    while let Some((NewSlot { index }, mut fds)) = protocol::receive_json(&socket)? {
+        let Some(slot_socket) = fds.take(0) else { continue };
+        let attach: Vec<OwnedFd> = (1..fds.len()).filter_map(|index| fds.take(index)).collect();
+        // On failure the slot's socket closes, which is how the server learns of it.
+        if let Ok(Forked::Child) = sys::fork(0, None) {
+            drop(socket);
+            slot::run(index, &slot_socket, attach, &shared);
+        }
+    }
+    end_slots();
+    Ok(())
+}
+
+/// Ends all slots, which are in our process group, and waits for them, so that none is left to a
+/// foreign parent as a zombie. Their sandboxes die with them.
+fn end_slots() {
+    sys::kill(0, libc::SIGTERM);
+    // Without a handler for SIGCHLD this waits until no child is left (wait(2), notes).
+    while sys::wait(-1).is_ok() {}
+}
+
+/// Gives this process a clean start whatever the embedding program was: no inherited descriptors,
+/// default signals, one thread. Returns the socket, moved away from standard input.
+fn settle() -> io::Result<OwnedFd> {
+    sys::set_name(c"automa-zygote");
+    sys::default_signals();
+    sys::ignore(libc::SIGCHLD);
+    // A session of its own: Ctrl-C in the server's terminal is the server's business. What we send
+    // to our own group is for the slots.
+    setsid()?;
+    sys::ignore(libc::SIGTERM);
+    umask(Mode::from_bits_truncate(0o022));
+    sys::duplicate_to(0, SOCKET)?;
+    sys::close_from(SOCKET as u32 + 1)?;
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    for standard in [0, 1] {
+        sys::duplicate_to(null.as_raw_fd(), standard)?;
+    }
+    let threads = fs::read_dir("/proc/self/task")?.count();
+    if threads != 1 {
+        return Err(io::Error::other("the zygote must be single-threaded"));
+    }
+    Ok(own(SOCKET))
+}
+
+#[expect(unsafe_code, reason = "takes over the descriptor that `settle` has just made")]
+fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: `settle` duplicated the socket to this number and closed everything above it, so
+    // nothing else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // Payloads close everything anyway; this keeps it from any other exec as well.
+    let _ = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC));
+    fd
+}

@@ -1,0 +1,121 @@
+//! Init: pid 1 of one sandbox. Mounts what is the sandbox's own, starts the payload, reaps
+//! orphans, and reports how the payload ended. Its own end takes every other process along.
+//!
+//! Runs after a fork and allocates nothing.
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicI32, Ordering},
+};
+
+use super::{
+    Shared, payload,
+    plan::Plan,
+    protocol::{Event, Exited, Mark},
+    slot::{self, Liveness},
+};
+use crate::{
+    report::Stage,
+    sys::{self, Ended, Stack},
+};
+
+/// [`super::JOB_DIR`] as the kernel wants it.
+pub(super) const JOB: &CStr = c"/automa/job";
+
+/// Exit status of an init whose own clock ended the run.
+pub(crate) const OVERDUE: i32 = 124;
+
+/// Process id of the payload as seen here, 0 before it exists; read by signal handlers.
+static PAYLOAD: AtomicI32 = AtomicI32::new(0);
+
+/// What the slot hands over.
+pub(super) struct Start<'a> {
+    pub(super) socket: &'a OwnedFd,
+    pub(super) liveness: &'a Liveness,
+    pub(super) plan: &'a OwnedFd,
+    pub(super) plan_len: u64,
+    pub(super) stack: &'a mut Stack,
+    pub(super) shared: &'a Shared,
+    pub(super) setup: payload::Setup<'a>,
+}
+
+/// Runs the sandbox; never returns.
+pub(super) fn run(mut start: Start<'_>) -> ! {
+    start.setup.mark(Mark::InitRuns);
+    match supervise(&mut start) {
+        Ok(ended) => {
+            start.setup.mark(Mark::Ended);
+            let exited = Exited { ended, disk: sys::filled(JOB), marks: start.setup.marks };
+            // When nobody listens any more there is nobody left to be told.
+            let _ = Event::Exited(exited).send(start.socket, None::<&OwnedFd>);
+            sys::exit_now(0)
+        }
+        Err((stage, error)) => {
+            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+            let _ = Event::Failed { stage, errno }.send(start.socket, None::<&OwnedFd>);
+            sys::exit_now(1)
+        }
+    }
+}
+
+fn supervise(start: &mut Start<'_>) -> Result<Ended, (Stage, io::Error)> {
+    let at = |stage| move |error| (stage, error);
+    sys::set_name(c"automa-init");
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map_err(at(Stage::Start))?;
+    if slot::slot_died(start.liveness) {
+        sys::exit_now(1);
+    }
+    let flags = libc::MS_NOSUID | libc::MS_NODEV;
+    let proc_options = start.shared.proc_options.as_ptr();
+    sys::mount_new(c"proc", c"/proc", flags | libc::MS_NOEXEC, proc_options)
+        .map_err(at(Stage::MountProc))?;
+    start.setup.mark(Mark::ProcMounted);
+    let plan = Plan::map(start.plan, start.plan_len).map_err(at(Stage::Plan))?;
+    sys::mount_new(c"tmpfs", JOB, flags, plan.tmpfs_options()).map_err(at(Stage::MountJob))?;
+    start.setup.mark(Mark::JobMounted);
+
+    sys::handle_signal(libc::SIGTERM, forward);
+    sys::handle_signal(libc::SIGINT, forward);
+    sys::handle_signal(libc::SIGALRM, overdue);
+    sys::alarm(plan.alarm());
+    start.setup.plan = Some(plan);
+    // The payload writes to `setup` in our own memory: why it failed, and when it did what.
+    let pid = {
+        let setup = &mut start.setup;
+        sys::spawn_sharing(start.stack, payload::run, setup).map_err(at(Stage::ClonePayload))?
+    };
+    PAYLOAD.store(pid, Ordering::Relaxed);
+    start.setup.close_stdio();
+    let ended = reap_until(pid)?;
+    match start.setup.failed.take() {
+        Some(failed) => Err(failed),
+        None => Ok(ended),
+    }
+}
+
+/// Waits for the payload and, on the way, for every orphan that was handed to pid 1.
+fn reap_until(payload: libc::pid_t) -> Result<Ended, (Stage, io::Error)> {
+    loop {
+        match sys::wait(-1) {
+            Ok(ended) if ended.pid == payload => return Ok(ended),
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            Err(error) => return Err((Stage::ClonePayload, error)),
+        }
+    }
+}
+
+/// Passes a signal from outside on to the payload's process group.
+extern "C" fn forward(signal: libc::c_int) {
+    let pid = PAYLOAD.load(Ordering::Relaxed);
+    if pid > 1 {
+        sys::kill(-pid, signal);
+    }
+}
+
+/// Ends the run when the server, which normally does, is stuck.
+extern "C" fn overdue(_signal: libc::c_int) {
+    sys::exit_now(OVERDUE)
+}

@@ -1,0 +1,111 @@
+//! From clone to exec: everything a payload gives up before its program runs, in order.
+//!
+//! Runs in a child that shares init's memory, and allocates nothing. The order matters: identity
+//! before files, so that they belong to the payload; Landlock and the filter last, as they forbid
+//! what the steps before them need.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+};
+
+use super::{
+    Shared, init,
+    plan::Plan,
+    protocol::{Mark, Marks},
+};
+use crate::{report::Stage, sys};
+
+/// What the payload is to become, and what came of it: init reads this after the exec.
+pub(super) struct Setup<'a> {
+    stdio: [RawFd; 3],
+    uid: Option<u32>,
+    shared: &'a Shared,
+    pub(super) plan: Option<Plan>,
+    pub(super) marks: Marks,
+    /// Set when a step failed and the program did not run.
+    pub(super) failed: Option<(Stage, io::Error)>,
+}
+
+impl<'a> Setup<'a> {
+    pub(super) fn new(
+        stdio: [RawFd; 3],
+        uid: Option<u32>,
+        shared: &'a Shared,
+        received: u64,
+    ) -> Self {
+        let mut marks = [0; Mark::COUNT];
+        marks[Mark::Received as usize] = received;
+        Self { stdio, uid, shared, plan: None, marks, failed: None }
+    }
+
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.marks[mark as usize] = sys::monotonic_ns();
+    }
+
+    /// Closes init's copies, so that readers see the end of output when the payload's are closed.
+    pub(super) fn close_stdio(&mut self) {
+        for fd in self.stdio {
+            sys::close(fd);
+        }
+    }
+}
+
+/// Becomes the program. Returns an exit code only when a step failed.
+pub(super) fn run(setup: &mut Setup<'_>) -> i32 {
+    setup.mark(Mark::PayloadRuns);
+    let Some(plan) = setup.plan.take() else { return 127 };
+    setup.failed = Some(confine_and_exec(setup, &plan));
+    127
+}
+
+/// Runs the steps; returns the one that failed.
+fn confine_and_exec(setup: &mut Setup<'_>, plan: &Plan) -> (Stage, io::Error) {
+    match confine(setup, plan) {
+        Ok(()) => (Stage::Exec, sys::execve(plan.program(), plan.argv(), plan.envp())),
+        Err(failed) => failed,
+    }
+}
+
+fn confine(setup: &mut Setup<'_>, plan: &Plan) -> Result<(), (Stage, io::Error)> {
+    let at = |stage| move |error| (stage, error);
+    for (fd, target) in setup.stdio.into_iter().zip(0..) {
+        sys::duplicate_to(fd, target).map_err(at(Stage::Stdio))?;
+    }
+    nix::unistd::setsid().map_err(|errno| (Stage::Session, errno.into()))?;
+    if let Some(uid) = setup.uid {
+        sys::drop_groups().map_err(at(Stage::Identity))?;
+        sys::set_ids(uid, uid).map_err(at(Stage::Identity))?;
+    }
+    sys::drop_capabilities().map_err(at(Stage::Capabilities))?;
+    make_files(plan)?;
+    setup.mark(Mark::FilesMade);
+    // After the files: the limit on file size is for the program, not for us.
+    for (resource, value) in plan.limits() {
+        sys::lower_limit(resource, value).map_err(at(Stage::Limits))?;
+    }
+    if let Some(ruleset) = &setup.shared.landlock {
+        sys::landlock_restrict_self(ruleset.as_raw_fd()).map_err(at(Stage::Landlock))?;
+    }
+    setup.mark(Mark::Landlocked);
+    sys::close_from(3).map_err(at(Stage::Stdio))?;
+    sys::install_filter(&setup.shared.filter).map_err(at(Stage::Seccomp))?;
+    setup.mark(Mark::Filtered);
+    Ok(())
+}
+
+/// Makes the directories of the writable file system, and the files of the plan.
+fn make_files(plan: &Plan) -> Result<(), (Stage, io::Error)> {
+    let at = |error| (Stage::Files, error);
+    for (dir, mode) in
+        [(c"/automa/job/work", 0o755), (c"/automa/job/tmp", 0o777), (c"/automa/job/shm", 0o777)]
+    {
+        sys::make_dir(dir, mode).map_err(at)?;
+    }
+    sys::change_dir(c"/automa/job/work").map_err(at)?;
+    for (path, mode, data) in plan.files() {
+        sys::create_file(path, mode, data).map_err(at)?;
+    }
+    debug_assert!(super::WORK_DIR.starts_with(super::JOB_DIR) && !init::JOB.is_empty());
+    Ok(())
+}

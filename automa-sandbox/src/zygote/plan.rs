@@ -1,0 +1,301 @@
+//! What one sandbox is to do, as one block of bytes in a memory file: the server writes it, init
+//! maps it and points `execve(2)` straight into it. Nothing secret travels through arguments of a
+//! host process, and init needs no allocation to read it.
+//!
+//! The block is a header of 64-bit words followed by tables and NUL-terminated strings; all
+//! references are offsets from the start. The last byte is NUL, so every string in it ends.
+
+use std::{
+    ffi::{CString, c_char},
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsRawFd, OwnedFd},
+    ptr,
+};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::sys::Mapping;
+
+/// Resource limits that differ from run to run, in the order of the header's words.
+pub(crate) const LIMITS: [u32; 5] = [
+    libc::RLIMIT_NOFILE,
+    libc::RLIMIT_FSIZE,
+    libc::RLIMIT_CPU,
+    libc::RLIMIT_NPROC,
+    libc::RLIMIT_DATA,
+];
+
+/// Leaves a resource limit as it is.
+pub(crate) const UNLIMITED: u64 = u64::MAX;
+
+const MAGIC: u64 = u64::from_be_bytes(*b"automa/1");
+const WORD: usize = size_of::<u64>();
+
+/// Positions of the header's words.
+mod word {
+    pub(super) const MAGIC: usize = 0;
+    pub(super) const PROGRAM: usize = 1;
+    pub(super) const ARGV: usize = 2;
+    pub(super) const ENVP: usize = 3;
+    pub(super) const TMPFS: usize = 4;
+    pub(super) const FILES: usize = 5;
+    pub(super) const FILE_COUNT: usize = 6;
+    pub(super) const ALARM: usize = 7;
+    pub(super) const LIMITS: usize = 8;
+    pub(super) const COUNT: usize = LIMITS + super::LIMITS.len();
+}
+
+/// The server's side: what to put into a plan.
+pub(crate) struct Contents<'a> {
+    pub(crate) program: &'a CString,
+    pub(crate) args: &'a [CString],
+    pub(crate) env: &'a [CString],
+    /// Options of the tmpfs that holds everything writable, without the ids.
+    pub(crate) tmpfs: &'a CString,
+    /// Absolute path, mode and content of files to make before the program starts.
+    pub(crate) files: &'a [(CString, u32, Vec<u8>)],
+    /// Seconds after which init ends the run although the server did not.
+    pub(crate) alarm: u32,
+    pub(crate) limits: [u64; LIMITS.len()],
+}
+
+impl Contents<'_> {
+    /// Writes the plan into a new memory file. Returns it with its length.
+    pub(crate) fn to_memory_file(&self) -> io::Result<(OwnedFd, u64)> {
+        let block = self.encode();
+        let mut file = File::from(memfd_create(c"automa-plan", MFdFlags::MFD_CLOEXEC)?);
+        file.write_all(&block)?;
+        Ok((file.into(), block.len() as u64))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let argv = word::COUNT;
+        let envp = argv + self.args.len() + 1;
+        let files = envp + self.env.len() + 1;
+        let mut words = vec![0u64; files + self.files.len() * 4];
+        let mut bytes = Vec::new();
+        let base = words.len() * WORD;
+        let mut append = |data: &[u8]| {
+            let at = base + bytes.len();
+            bytes.extend_from_slice(data);
+            at as u64
+        };
+        words[word::MAGIC] = MAGIC;
+        words[word::PROGRAM] = append(self.program.as_bytes_with_nul());
+        words[word::ARGV] = (argv * WORD) as u64;
+        words[word::ENVP] = (envp * WORD) as u64;
+        words[word::TMPFS] = append(self.tmpfs.as_bytes_with_nul());
+        words[word::FILES] = (files * WORD) as u64;
+        words[word::FILE_COUNT] = self.files.len() as u64;
+        words[word::ALARM] = u64::from(self.alarm);
+        words[word::LIMITS..word::COUNT].copy_from_slice(&self.limits);
+        for (slot, string) in words[argv..].iter_mut().zip(self.args) {
+            *slot = append(string.as_bytes_with_nul());
+        }
+        for (slot, string) in words[envp..].iter_mut().zip(self.env) {
+            *slot = append(string.as_bytes_with_nul());
+        }
+        for (entry, (path, mode, data)) in words[files..].chunks_exact_mut(4).zip(self.files) {
+            entry[0] = append(path.as_bytes_with_nul());
+            entry[1] = u64::from(*mode);
+            entry[2] = append(data);
+            entry[3] = data.len() as u64;
+        }
+        append(&[0]);
+        let mut block: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        block.append(&mut bytes);
+        block
+    }
+}
+
+/// Init's side: a mapped plan whose every reference has been checked.
+pub(crate) struct Plan {
+    mapping: Mapping,
+}
+
+impl Plan {
+    /// Maps and checks a plan, and turns its argument tables into arrays of pointers in place.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` when the block is not a plan of this version or refers outside of itself.
+    pub(crate) fn map(file: &OwnedFd, len: u64) -> io::Result<Self> {
+        let len = usize::try_from(len).map_err(|_| invalid())?;
+        let mut plan = Self { mapping: Mapping::new(file.as_raw_fd(), len)? };
+        plan.check().ok_or_else(invalid)?;
+        plan.relocate(word::ARGV).ok_or_else(invalid)?;
+        plan.relocate(word::ENVP).ok_or_else(invalid)?;
+        Ok(plan)
+    }
+
+    fn check(&self) -> Option<()> {
+        let bytes = self.mapping.bytes();
+        let strings = [word::PROGRAM, word::TMPFS];
+        let valid = bytes.last() == Some(&0)
+            && self.word(word::COUNT - 1).is_some()
+            && self.word(word::MAGIC)? == MAGIC
+            && strings.iter().all(|&at| self.word(at).is_some_and(|off| self.holds(off, 1)));
+        valid.then_some(())?;
+        for index in 0..self.word(word::FILE_COUNT)? {
+            let [path, _, data, len] = self.file_entry(index)?;
+            (self.holds(path, 1) && self.holds(data, len)).then_some(())?;
+        }
+        Some(())
+    }
+
+    /// Replaces the offsets of a table by addresses, up to its terminating zero.
+    fn relocate(&mut self, table: usize) -> Option<()> {
+        let base = self.mapping.bytes().as_ptr() as u64;
+        let mut at = self.word(table)? as usize / WORD;
+        loop {
+            let offset = self.word(at)?;
+            if offset == 0 {
+                return Some(());
+            }
+            self.holds(offset, 1).then_some(())?;
+            let entry = at * WORD..(at + 1) * WORD;
+            self.mapping.bytes_mut()[entry].copy_from_slice(&(base + offset).to_ne_bytes());
+            at += 1;
+        }
+    }
+
+    fn holds(&self, offset: u64, len: u64) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.mapping.bytes().len() as u64)
+    }
+
+    fn word(&self, index: usize) -> Option<u64> {
+        let bytes = self.mapping.bytes().get(index.checked_mul(WORD)?..)?.first_chunk()?;
+        Some(u64::from_ne_bytes(*bytes))
+    }
+
+    fn file_entry(&self, index: u64) -> Option<[u64; 4]> {
+        let first = self.word(word::FILES)? as usize / WORD + index as usize * 4;
+        Some([
+            self.word(first)?,
+            self.word(first + 1)?,
+            self.word(first + 2)?,
+            self.word(first + 3)?,
+        ])
+    }
+
+    /// Address of what the header's word `index` refers to; null never, as `map` has checked it.
+    fn address(&self, index: usize) -> *const u8 {
+        match self.word(index) {
+            Some(offset) => self.mapping.bytes().as_ptr().wrapping_add(offset as usize),
+            None => ptr::null(),
+        }
+    }
+
+    /// Path of the program, NUL-terminated.
+    pub(crate) fn program(&self) -> *const c_char {
+        self.address(word::PROGRAM).cast()
+    }
+
+    /// Arguments with the program's name first: a null-terminated array.
+    pub(crate) fn argv(&self) -> *const *const c_char {
+        self.address(word::ARGV).cast()
+    }
+
+    /// Environment: a null-terminated array of `NAME=value`.
+    pub(crate) fn envp(&self) -> *const *const c_char {
+        self.address(word::ENVP).cast()
+    }
+
+    /// Mount options of the writable tmpfs, NUL-terminated.
+    pub(crate) fn tmpfs_options(&self) -> *const c_char {
+        self.address(word::TMPFS).cast()
+    }
+
+    /// Seconds until init ends the run by itself.
+    pub(crate) fn alarm(&self) -> u32 {
+        self.word(word::ALARM).unwrap_or(0) as u32
+    }
+
+    /// Resource limits to lower, as `(resource, value)`.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = (u32, u64)> {
+        let values = (0..LIMITS.len()).filter_map(|index| self.word(word::LIMITS + index));
+        LIMITS.into_iter().zip(values).filter(|&(_, value)| value != UNLIMITED)
+    }
+
+    /// Files to make: path (NUL-terminated), mode, content.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (*const c_char, u32, &[u8])> {
+        let bytes = self.mapping.bytes();
+        let count = self.word(word::FILE_COUNT).unwrap_or(0);
+        (0..count).filter_map(|index| self.file_entry(index)).map(|[path, mode, data, len]| {
+            let path = bytes.as_ptr().wrapping_add(path as usize).cast();
+            (path, mode as u32, &bytes[data as usize..(data + len) as usize])
+        })
+    }
+}
+
+fn invalid() -> io::Error {
+    // A raw code rather than a message: this runs where nothing may be allocated.
+    io::Error::from_raw_os_error(libc::EBADMSG)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn memory_file(bytes: &[u8]) -> OwnedFd {
+        let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
+        file.write_all(bytes).unwrap();
+        file.into()
+    }
+
+    fn c(text: &str) -> CString {
+        CString::new(text).unwrap()
+    }
+
+    fn sample() -> Vec<u8> {
+        Contents {
+            program: &c("/usr/bin/env"),
+            args: &[c("env"), c(""), c("päth")],
+            env: &[c("A=1")],
+            tmpfs: &c("size=1"),
+            files: &[(c("/x"), 0o644, b"hello".to_vec()), (c("/empty"), 0o755, Vec::new())],
+            alarm: 7,
+            limits: [64, UNLIMITED, 3, UNLIMITED, UNLIMITED],
+        }
+        .encode()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let block = sample();
+        let plan = Plan::map(&memory_file(&block), block.len() as u64).unwrap();
+        assert_eq!(plan.alarm(), 7);
+        let limits: Vec<_> = plan.limits().collect();
+        assert_eq!(limits, [(libc::RLIMIT_NOFILE, 64), (libc::RLIMIT_CPU, 3)]);
+        let files: Vec<_> = plan.files().map(|(_, mode, data)| (mode, data.to_vec())).collect();
+        assert_eq!(files, [(0o644, b"hello".to_vec()), (0o755, Vec::new())]);
+        // The tables are pointers into the mapping now, ended by a null.
+        let base = plan.mapping.bytes().as_ptr() as u64;
+        let argv = plan.word(word::ARGV).unwrap() as usize / WORD;
+        let strings: Vec<_> = (0..3)
+            .map(|i| (plan.word(argv + i).unwrap() - base) as usize)
+            .map(|at| std::ffi::CStr::from_bytes_until_nul(&plan.mapping.bytes()[at..]).unwrap())
+            .map(|s| s.to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(strings, ["env", "", "päth"]);
+        assert_eq!(plan.word(argv + 3), Some(0));
+    }
+
+    proptest! {
+        /// A damaged block is refused or read within its bounds; it never makes init crash.
+        #[test]
+        fn damage_never_panics(at in 0usize..512, value: u8, cut in 0usize..512) {
+            let mut block = sample();
+            let len = block.len();
+            block[at % len] = value;
+            block.truncate(len - cut % (len / 2));
+            if let Ok(plan) = Plan::map(&memory_file(&block), block.len() as u64) {
+                prop_assert!(plan.files().all(|(_, _, data)| data.len() <= block.len()));
+                prop_assert!(plan.limits().count() <= LIMITS.len());
+            }
+        }
+    }
+}

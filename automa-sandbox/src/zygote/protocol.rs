@@ -1,0 +1,229 @@
+//! Named messages between the server and the other side, one packet each.
+//!
+//! To the zygote: one [`Template`], then a [`NewSlot`] for each slot to fork, whose descriptors are
+//! the slot's own socket and the cgroup files it attaches itself through. To a slot: a [`Request`].
+//! From a slot, and from the init it forked, which share the socket: [`Event`]s.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, RawFd},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    report::Stage,
+    sys::{self, Ended, Filled, Received, Used},
+};
+
+/// What the zygote builds once: everything that all sandboxes share.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Template {
+    /// Slots that will be asked for at most.
+    pub(crate) slots: usize,
+    /// Host trees to show read-only: path outside, path inside.
+    pub(crate) trees: Vec<(PathBuf, PathBuf)>,
+    /// Name that `uname -n` tells.
+    pub(crate) hostname: String,
+}
+
+/// What the zygote found out while building.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// Whether sandboxes live in a user namespace made by an ordinary user.
+    pub(crate) user_namespace: bool,
+    /// First user id of payloads; slot `k` has this plus `k`, except in a user namespace.
+    pub(crate) first_uid: Option<u32>,
+    /// Groups of the calling user that cannot be dropped.
+    pub(crate) kept_groups: usize,
+    pub(crate) landlock_abi: i32,
+    /// proc shows processes only (`subset=pid`) and hides those of others (`hidepid=ptraceable`).
+    pub(crate) proc_subset: bool,
+    pub(crate) proc_hidepid: bool,
+}
+
+/// The zygote's answer to a [`Template`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Built {
+    Ready(Facts),
+    Failed { stage: Stage, errno: i32, detail: String },
+}
+
+/// Asks the zygote for a slot.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NewSlot {
+    pub(crate) index: usize,
+}
+
+/// Largest JSON message.
+pub(crate) const MAX_JSON: usize = 64 << 10;
+
+/// Sends one of the JSON messages above.
+pub(crate) fn send_json(
+    socket: &impl AsFd,
+    message: &impl Serialize,
+    fds: &[RawFd],
+) -> io::Result<()> {
+    let text = serde_json::to_vec(message)?;
+    if text.len() > MAX_JSON {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "message over 64 KiB"));
+    }
+    sys::send(socket.as_fd(), &text, fds, 0)
+}
+
+/// Receives one of the JSON messages above; `None` when the other side is gone.
+pub(crate) fn receive_json<T: for<'de> Deserialize<'de>>(
+    socket: &impl AsFd,
+) -> io::Result<Option<(T, Received)>> {
+    let mut buffer = vec![0; MAX_JSON];
+    let (len, fds) = sys::receive(socket.as_fd(), &mut buffer, 0)?;
+    if len == 0 {
+        return Ok(None);
+    }
+    Ok(Some((serde_json::from_slice(&buffer[..len])?, fds)))
+}
+
+/// Asks a slot to start a sandbox. Descriptors: the plan, stdin, stdout, stderr and, where there
+/// is one, the cgroup directory its init is born in.
+pub(crate) struct Request {
+    pub(crate) plan_len: u64,
+}
+
+impl Request {
+    pub(crate) const SIZE: usize = 8;
+    pub(crate) const MIN_FDS: usize = 4;
+
+    pub(crate) fn encode(&self) -> [u8; Self::SIZE] {
+        self.plan_len.to_ne_bytes()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self { plan_len: u64::from_ne_bytes(bytes.try_into().ok()?) })
+    }
+}
+
+/// Points in time of one start, in the order they are passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Received,
+    InitRuns,
+    ProcMounted,
+    JobMounted,
+    PayloadRuns,
+    FilesMade,
+    Landlocked,
+    Filtered,
+    Ended,
+}
+
+impl Mark {
+    pub(crate) const COUNT: usize = Mark::Ended as usize + 1;
+}
+
+/// `CLOCK_MONOTONIC` nanoseconds by [`Mark`]; 0 where a point was not reached.
+pub(crate) type Marks = [u64; Mark::COUNT];
+
+/// How the payload ended, told by init at that moment.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Exited {
+    pub(crate) ended: Ended,
+    /// The writable tmpfs at that moment.
+    pub(crate) disk: Filled,
+    pub(crate) marks: Marks,
+}
+
+/// What a slot or its init has to tell. Never boxed: init may not allocate.
+#[expect(clippy::large_enum_variant, reason = "init may not allocate a box")]
+pub(crate) enum Event {
+    /// The slot has attached itself and waits for requests.
+    Ready,
+    /// The sandbox was not set up; for a slot that never was ready, the slot itself.
+    Failed { stage: Stage, errno: i32 },
+    /// Init exists under this process id; its pidfd comes along.
+    Started { pid: u32 },
+    /// The payload ended.
+    Exited(Exited),
+    /// Init and with it every process of the sandbox is gone and reaped.
+    Gone { status: i32, used: Used },
+}
+
+const EVENT_WORDS: usize = 9 + Mark::COUNT;
+
+impl Event {
+    pub(crate) const SIZE: usize = EVENT_WORDS * size_of::<u64>();
+
+    /// Sends the event without allocating.
+    pub(crate) fn send(&self, socket: &impl AsFd, pidfd: Option<&impl AsRawFd>) -> io::Result<()> {
+        let mut words = [0u64; EVENT_WORDS];
+        match self {
+            Self::Ready => words[0] = 1,
+            Self::Failed { stage, errno } => {
+                words[..3].copy_from_slice(&[2, *stage as u64, *errno as u64]);
+            }
+            Self::Started { pid } => words[..2].copy_from_slice(&[3, u64::from(*pid)]),
+            Self::Exited(exited) => {
+                let Exited { ended, disk, marks } = exited;
+                words[..9].copy_from_slice(&[
+                    4,
+                    ended.status as u64,
+                    ended.used.user.as_nanos() as u64,
+                    ended.used.system.as_nanos() as u64,
+                    ended.used.max_rss,
+                    disk.bytes_used,
+                    disk.bytes_free,
+                    disk.inodes_used,
+                    disk.inodes_free,
+                ]);
+                words[9..].copy_from_slice(marks);
+            }
+            Self::Gone { status, used } => words[..5].copy_from_slice(&[
+                5,
+                *status as u64,
+                used.user.as_nanos() as u64,
+                used.system.as_nanos() as u64,
+                used.max_rss,
+            ]),
+        }
+        let mut bytes = [0u8; Self::SIZE];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_ne_bytes());
+        }
+        let fd = pidfd.map(|fd| [fd.as_raw_fd()]);
+        sys::send(socket.as_fd(), &bytes, fd.as_ref().map_or(&[], |fd| fd), 0)
+    }
+
+    /// Reads an event; `None` when these bytes are none.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut words = [0u64; EVENT_WORDS];
+        if bytes.len() != Self::SIZE {
+            return None;
+        }
+        for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_ne_bytes(chunk.try_into().ok()?);
+        }
+        let used = Used {
+            user: Duration::from_nanos(words[2]),
+            system: Duration::from_nanos(words[3]),
+            max_rss: words[4],
+        };
+        Some(match words[0] {
+            1 => Self::Ready,
+            2 => Self::Failed { stage: Stage::from_number(words[1])?, errno: words[2] as i32 },
+            3 => Self::Started { pid: words[1] as u32 },
+            4 => Self::Exited(Exited {
+                ended: Ended { pid: 0, status: words[1] as i32, used },
+                disk: Filled {
+                    bytes_used: words[5],
+                    bytes_free: words[6],
+                    inodes_used: words[7],
+                    inodes_free: words[8],
+                },
+                marks: words[9..].try_into().ok()?,
+            }),
+            5 => Self::Gone { status: words[1] as i32, used },
+            _ => return None,
+        })
+    }
+}

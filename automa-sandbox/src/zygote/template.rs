@@ -1,0 +1,363 @@
+//! The root file system that all sandboxes share, and what else can be prepared once: user ids,
+//! the Landlock ruleset, the seccomp program.
+//!
+//! ```text
+//! /            tmpfs, read-only, no set-uid        /dev    null zero full random urandom
+//! /usr …       the host's, read-only               /proc   mounted anew in each sandbox
+//! /etc         generated, no host file but         /automa/job   the sandbox's tmpfs:
+//!              harmless ones                               work/ tmp/ shm/, all that is writable
+//! ```
+//! The zygote moves into this tree and lets go of the host's: no path leads back.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{PermissionsExt, symlink},
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+    sys::stat::{Mode, SFlag, makedev, mknod},
+    unistd::{Pid, getegid, geteuid, getgroups, getpid, pivot_root},
+};
+
+use super::{At, Failure, JOB_DIR, Shared, protocol, slot};
+use crate::{landlock, report::Stage, rlimit, seccomp, sys};
+
+/// User and group id of payloads in a user namespace, as they see it.
+pub(crate) const INSIDE_ID: u32 = 1000;
+
+/// First user id for payloads of a root engine. The range 0x70000000..0x7fffffff is the one that
+/// systemd's table of ids leaves to nobody (UIDS-GIDS, "unused").
+const FIRST_UID: u32 = 0x7000_0000;
+/// Ids that each engine keeps for its slots.
+const UIDS_EACH: u32 = 64;
+
+/// Where the tree is put together; any directory that exists does, as the mount is private.
+const BUILD: &str = "/tmp";
+
+/// Directories that on a merged-/usr host are links into /usr, and elsewhere trees of their own.
+const ROOT_DIRS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// Read-only parts of the host's /etc that programs need and that hold no secrets.
+const ETC_TREES: [&str; 4] =
+    ["/etc/alternatives", "/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/terminfo"];
+
+/// Single files copied from the host's /etc, for the same reason.
+const ETC_FILES: [&str; 9] = [
+    "ld.so.cache",
+    "localtime",
+    "timezone",
+    "services",
+    "protocols",
+    "mime.types",
+    "os-release",
+    "debian_version",
+    "gai.conf",
+];
+
+/// Largest file copied into the template, in bytes.
+const MAX_ETC_FILE: u64 = 1 << 20;
+
+const DEVICES: [(&str, u64, u64); 5] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9)];
+
+/// A host tree, copied as a detached mount while the host's root is still there.
+struct Tree {
+    inside: PathBuf,
+    is_dir: bool,
+    mounts: OwnedFd,
+}
+
+/// Builds everything. The process afterwards sees only the template.
+pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::Facts), Failure> {
+    sys::seccomp_available().at(Stage::Seccomp, "")?;
+    let user_namespace = !privileged();
+    let first_uid = if user_namespace {
+        None
+    } else {
+        Some(choose_uids(template.slots).at(Stage::Identity, "/proc/self/uid_map")?)
+    };
+    let kept_groups = if user_namespace { enter_user_namespace()? } else { 0 };
+    if !user_namespace {
+        unshare(CloneFlags::CLONE_NEWNS).at(Stage::MountNamespace, "")?;
+    }
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .at(Stage::MountNamespace, "/")?;
+    let trees = collect_trees(template, user_namespace)?;
+    let root_links = collect_root_links().at(Stage::Root, "/")?;
+    let etc = collect_etc();
+
+    let options = "mode=0755,size=16m,nr_inodes=4096";
+    mount(Some("automa"), BUILD, Some("tmpfs"), MsFlags::MS_NOSUID, Some(options))
+        .at(Stage::Root, BUILD)?;
+    let root = Path::new(BUILD);
+    make_skeleton(root, &root_links).at(Stage::Root, BUILD)?;
+    make_etc(root, &etc, template, first_uid).at(Stage::Root, "/etc")?;
+    for tree in &trees {
+        attach(root, tree).at(Stage::Tree, tree.inside.display())?;
+    }
+    make_devices(root)?;
+    move_into(root).at(Stage::PivotRoot, "")?;
+
+    drop_future_rights().at(Stage::Capabilities, "")?;
+    rlimit::lower_for_all().at(Stage::Limits, "")?;
+    let abi = sys::landlock_abi();
+    let executable: Vec<PathBuf> = trees
+        .iter()
+        .filter(|tree| !["/etc", "/dev", "/proc"].iter().any(|dir| tree.inside.starts_with(dir)))
+        .map(|tree| tree.inside.clone())
+        .collect();
+    let ruleset = landlock::ruleset(abi, &executable).at(Stage::Landlock, "ruleset")?;
+    let facts = protocol::Facts {
+        user_namespace,
+        first_uid,
+        kept_groups,
+        landlock_abi: abi,
+        proc_subset: sys::proc_supports(c"subset", c"pid"),
+        proc_hidepid: sys::proc_supports(c"hidepid", c"ptraceable"),
+    };
+    let proc_options = match (facts.proc_subset, facts.proc_hidepid) {
+        (true, true) => c"subset=pid,hidepid=ptraceable",
+        (false, true) => c"hidepid=ptraceable",
+        (true, false) => c"subset=pid,hidepid=2",
+        (false, false) => c"hidepid=2",
+    };
+    let shared = Shared {
+        first_uid,
+        user_namespace,
+        landlock: ruleset,
+        filter: seccomp::script(),
+        proc_options,
+        hostname: template.hostname.clone(),
+    };
+    Ok((shared, facts))
+}
+
+/// Whether this process may do all of it as root, without a user namespace.
+fn privileged() -> bool {
+    // CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT, CAP_SYS_ADMIN (linux/capability.h).
+    let needed = [6, 7, 8, 18, 21].iter().fold(0u64, |set, bit| set | 1 << bit);
+    geteuid().is_root() && sys::effective_capabilities() & needed == needed
+}
+
+/// Picks user ids that no account has: a block of its own for each engine, so that per-user limits
+/// and signals of two engines never meet; or, where root has only a small range (a container),
+/// ids at the upper end of 16 bits.
+fn choose_uids(slots: usize) -> io::Result<u32> {
+    let map = fs::read_to_string("/proc/self/uid_map")?;
+    let mapped = |first: u32| {
+        map.lines().any(|line| {
+            let numbers: Vec<u64> =
+                line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+            matches!(numbers[..], [inside, _, count]
+                if inside <= u64::from(first) && u64::from(first) + slots as u64 <= inside + count)
+        })
+    };
+    let own = (Pid::as_raw(getpid()) as u32 % (0x1000_0000 / UIDS_EACH)) * UIDS_EACH;
+    [FIRST_UID + own, 60_000]
+        .into_iter()
+        .find(|&first| mapped(first))
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+/// Enters a user and a mount namespace of this user's own. Returns how many supplementary groups
+/// stay with the process, as only root may drop them.
+fn enter_user_namespace() -> Result<usize, Failure> {
+    let (uid, gid) = (geteuid(), getegid());
+    let kept = getgroups().map_or(0, |groups| groups.iter().filter(|&&group| group != gid).count());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).at(Stage::UserNamespace, "")?;
+    slot::map_ids_of(INSIDE_ID, uid.as_raw(), gid.as_raw()).at(Stage::IdMap, "")?;
+    Ok(kept)
+}
+
+fn collect_trees(template: &protocol::Template, bind_proc: bool) -> Result<Vec<Tree>, Failure> {
+    const READ_ONLY: u64 =
+        libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    let mut trees = vec![clone_tree(Path::new("/usr"), "/usr".into(), READ_ONLY)?];
+    for name in ROOT_DIRS {
+        let path = Path::new("/").join(name);
+        if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
+            trees.push(clone_tree(&path, path.clone(), READ_ONLY)?);
+        }
+    }
+    for path in ETC_TREES.map(Path::new) {
+        if path.is_dir() {
+            trees.push(clone_tree(path, path.into(), READ_ONLY)?);
+        }
+    }
+    for (outside, inside) in &template.trees {
+        if !trees
+            .iter()
+            .any(|tree| tree.is_dir && outside == inside && inside.starts_with(&tree.inside))
+        {
+            trees.push(clone_tree(outside, inside.clone(), READ_ONLY)?);
+        }
+    }
+    if bind_proc {
+        // A user namespace may mount a new proc only while it sees a whole one (mount_namespaces(7)).
+        let flags = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+        trees.push(clone_tree(Path::new("/proc"), "/proc".into(), flags)?);
+    }
+    Ok(trees)
+}
+
+fn clone_tree(outside: &Path, inside: PathBuf, flags: u64) -> Result<Tree, Failure> {
+    let detail = outside.display();
+    let is_dir = fs::metadata(outside).at(Stage::Tree, &detail)?.is_dir();
+    let path = c_path(outside).at(Stage::Tree, &detail)?;
+    let mounts = sys::clone_tree(&path).at(Stage::Tree, &detail)?;
+    sys::set_tree_flags(mounts.as_fd(), flags).at(Stage::Tree, &detail)?;
+    Ok(Tree { inside, is_dir, mounts })
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+/// `/bin -> usr/bin` and its like, as the host has them.
+fn collect_root_links() -> io::Result<Vec<(&'static str, PathBuf)>> {
+    let link = |name| fs::read_link(Path::new("/").join(name)).ok().map(|target| (name, target));
+    Ok(ROOT_DIRS.into_iter().filter_map(link).collect())
+}
+
+fn collect_etc() -> Vec<(&'static str, Vec<u8>)> {
+    let read = |name| {
+        let path = Path::new("/etc").join(name);
+        let small =
+            fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_ETC_FILE);
+        small.then(|| fs::read(&path).ok().map(|content| (name, content))).flatten()
+    };
+    ETC_FILES.into_iter().filter_map(read).collect()
+}
+
+fn make_skeleton(root: &Path, links: &[(&str, PathBuf)]) -> io::Result<()> {
+    for dir in ["dev", "etc", "home", "opt", "proc", "root", "run", "usr", "var", &JOB_DIR[1..]] {
+        fs::create_dir_all(root.join(dir))?;
+    }
+    for (name, target) in links {
+        symlink(target, root.join(name))?;
+    }
+    for (link, target) in [
+        ("tmp", "automa/job/tmp"),
+        ("var/tmp", "../automa/job/tmp"),
+        ("dev/shm", "../automa/job/shm"),
+        ("dev/fd", "/proc/self/fd"),
+        ("dev/stdin", "/proc/self/fd/0"),
+        ("dev/stdout", "/proc/self/fd/1"),
+        ("dev/stderr", "/proc/self/fd/2"),
+    ] {
+        symlink(target, root.join(link))?;
+    }
+    Ok(())
+}
+
+fn make_etc(
+    root: &Path,
+    copies: &[(&str, Vec<u8>)],
+    template: &protocol::Template,
+    first_uid: Option<u32>,
+) -> io::Result<()> {
+    let etc = root.join("etc");
+    let ids: Vec<u32> = match first_uid {
+        Some(first) => (first..first + template.slots as u32).collect(),
+        None => vec![INSIDE_ID],
+    };
+    // One name for all slots: each finds itself by its id.
+    let users: String =
+        ids.iter().map(|id| format!("job:x:{id}:{id}:Automa job:{JOB_DIR}:/bin/sh\n")).collect();
+    let groups: String = ids.iter().map(|id| format!("job:x:{id}:\n")).collect();
+    let nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+    let host = &template.hostname;
+    for (name, content) in copies {
+        fs::write(etc.join(name), content)?;
+    }
+    for (name, content) in [
+        ("passwd", format!("root:x:0:0:root:/root:/usr/sbin/nologin\n{users}{nobody}")),
+        ("group", format!("root:x:0:\n{groups}nogroup:x:65534:\n")),
+        ("hosts", format!("127.0.0.1 localhost {host}\n::1 localhost {host}\n")),
+        ("hostname", format!("{host}\n")),
+        // Names that are not in `hosts` fail at once instead of waiting for a resolver.
+        (
+            "nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"
+                .to_owned(),
+        ),
+        ("resolv.conf", String::new()),
+    ] {
+        fs::write(etc.join(name), content)?;
+    }
+    Ok(())
+}
+
+fn attach(root: &Path, tree: &Tree) -> io::Result<()> {
+    let target = root.join(tree.inside.strip_prefix("/").unwrap_or(&tree.inside));
+    if tree.is_dir {
+        fs::create_dir_all(&target)?;
+    } else {
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&target, "")?;
+    }
+    sys::attach_tree(tree.mounts.as_fd(), &c_path(&target)?)
+}
+
+/// Makes the device nodes, or where that is not allowed borrows the host's.
+fn make_devices(root: &Path) -> Result<(), Failure> {
+    for (name, major, minor) in DEVICES {
+        let path = root.join("dev").join(name);
+        let mode = Mode::from_bits_truncate(0o666);
+        let made = mknod(&path, SFlag::S_IFCHR, mode, makedev(major, minor))
+            .map_err(io::Error::from)
+            // mknod obeys the umask; and a node on a file system of a user namespace is dead.
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o666)))
+            .and_then(|()| fs::File::open(&path));
+        if made.is_ok() {
+            continue;
+        }
+        let _ = fs::remove_file(&path);
+        let host = Path::new("/dev").join(name);
+        let flags = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+        let tree = clone_tree(&host, host.clone(), flags)?;
+        attach(root, &tree).at(Stage::Devices, host.display())?;
+    }
+    Ok(())
+}
+
+/// Makes `root` this process's root, lets go of the old one, and makes it read-only.
+fn move_into(root: &Path) -> nix::Result<()> {
+    std::env::set_current_dir(root).map_err(|_| nix::Error::last())?;
+    // pivot_root(2): with both arguments "." the old root ends up on top and is detached.
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    std::env::set_current_dir("/").map_err(|_| nix::Error::last())?;
+    let flags = MsFlags::MS_REMOUNT
+        | MsFlags::MS_BIND
+        | MsFlags::MS_RDONLY
+        | MsFlags::MS_NOSUID
+        | MsFlags::MS_NOEXEC;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+}
+
+/// Gives up, for all that will ever be started from here, the ways to gain rights by an exec.
+fn drop_future_rights() -> io::Result<()> {
+    // prctl(2): dropping a capability that this kernel does not have fails with EINVAL.
+    for capability in 0..64 {
+        if sys::prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
+            break;
+        }
+    }
+    // capabilities(7), securebits: NOROOT and NO_CAP_AMBIENT_RAISE with their locks.
+    const SECURE: u64 = 1 | 1 << 1 | 1 << 6 | 1 << 7;
+    sys::prctl(libc::PR_SET_SECUREBITS, SECURE)?;
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
