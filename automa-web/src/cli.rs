@@ -1,0 +1,61 @@
+//! The command line: arguments in, exit codes out. No other part of Automa knows of either.
+
+mod bench;
+mod doctor;
+mod run;
+
+use std::{env, ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+/// Exit code when Automa itself, not the script, is the reason that nothing ran.
+const EXIT_NOT_RUN: u8 = 125;
+
+/// Runs scripts in a native Linux sandbox.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a script file in a sandbox
+    Run(run::Args),
+    /// Show what this host enforces, and what to do about the rest
+    Doctor(doctor::Args),
+    /// Measure Automa against its bare counterpart, interleaved in one run
+    Bench(bench::Args),
+}
+
+/// Parses the command line and runs the command.
+pub(crate) fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &args),
+    };
+    match cli.command {
+        Command::Run(args) => run::main(args),
+        Command::Doctor(args) => doctor::main(&args),
+        Command::Bench(args) => bench::main(&args),
+    }
+}
+
+/// Shows help or what was wrong. For `run` the code differs from 2, which a script may well have.
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    // When the terminal is gone, nobody is left to be told.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ if args.get(1).is_some_and(|command| command == "run") => ExitCode::from(EXIT_NOT_RUN),
+        _ => ExitCode::from(2),
+    }
+}
+
+/// Runs a command's future on this thread.
+fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}

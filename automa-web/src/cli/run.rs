@@ -1,0 +1,384 @@
+//! `automa run FILE`: one script, one sandbox, no server.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IsTerminal, Write},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use automa_core::{execution::State, script::Language};
+use automa_sandbox::{
+    Bytes, Child, Command, Engine, EngineConfig, Exit, ExitReport, Feature, Limits, Outcome,
+    Policy, Profile, Status, Stdin, Stream,
+};
+use clap::ValueEnum;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{EXIT_NOT_RUN, block_on};
+
+/// Time that a script has to end after Ctrl-C or TERM.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Arguments of `automa run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: the script's own; 128+N if signal N ended it; 124 at a time \
+    limit; 137 at the memory or output limit; 125 if it was not run at all.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(crate) struct Args {
+    /// The script: a .sh or .py file, or one whose #! line names bash or python
+    file: PathBuf,
+    /// Arguments for the script
+    #[arg(last = true)]
+    args: Vec<String>,
+    /// Language, when neither the file's ending nor its first line tells
+    #[arg(long)]
+    language: Option<Language>,
+    /// Limit on time from start to end, as in 30s or 5m
+    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+    wall: Duration,
+    /// Limit on processor time of all processes together
+    #[arg(long, value_parser = humantime::parse_duration)]
+    cpu_time: Option<Duration>,
+    /// Share of processors, as in 0.5 or 2
+    #[arg(long, default_value = "0.5", value_parser = processors)]
+    cpus: u64,
+    /// Limit on memory of all processes together
+    #[arg(long, default_value = "512M")]
+    memory: Bytes,
+    /// Limit on processes and threads
+    #[arg(long, default_value = "64")]
+    pids: u64,
+    /// Limit on stdout and stderr together
+    #[arg(long, default_value = "10M")]
+    output: Bytes,
+    /// Size of the only writable place, /tmp and the working directory together
+    #[arg(long, default_value = "100M")]
+    tmp: Bytes,
+    /// Allow connections to this host and port (not available in this version)
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_net: Vec<String>,
+    /// Show a directory or file of the host read-only, at the same path or at INSIDE
+    #[arg(long, value_name = "PATH[:INSIDE]")]
+    mount_ro: Vec<String>,
+    /// Set an environment variable; nothing else is inherited
+    #[arg(long, value_name = "K=V", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// What the script reads as its input; - is this program's own (default: nothing)
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<PathBuf>,
+    /// Rules for one kind of work
+    #[arg(long, default_value = "script")]
+    profile: Profile,
+    /// Never use a sandbox prepared in advance (this version never does)
+    #[arg(long)]
+    cold: bool,
+    /// Refuse to run unless this protection is in force (see automa doctor)
+    #[arg(long, value_name = "PROTECTION")]
+    require: Vec<Feature>,
+    /// Run even if this protection is missing
+    #[arg(long, value_name = "PROTECTION")]
+    prefer: Vec<Feature>,
+    /// Refuse to run if a required protection has a gap
+    #[arg(long)]
+    strict: bool,
+    /// Report at the end: text or none to stderr, json as one line to descriptor 3 or else stderr
+    /// (default: text on a terminal, otherwise one line when a limit ended the script)
+    #[arg(long, value_enum)]
+    report: Option<ReportFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    Text,
+    Json,
+    None,
+}
+
+fn processors(text: &str) -> Result<u64, String> {
+    let problem = || format!("`{text}` is not a share of processors: write 0.5, 1 or 2.25");
+    let value: f64 = text.parse().map_err(|_| problem())?;
+    if !(0.01..=1024.0).contains(&value) {
+        return Err(format!("{}, from 0.01 to 1024", problem()));
+    }
+    // In thousandths, positive and far below the limits of u64: checked above.
+    Ok((value * 1000.0).round() as u64)
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is not of the form NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Runs the command.
+pub(crate) fn main(args: Args) -> ExitCode {
+    let report_to = ReportTarget::find(args.report);
+    let result = block_on(execute(args)).map_err(|error| error.to_string()).flatten();
+    match result {
+        Ok((report, signal)) => {
+            let code = exit_code(&report, signal);
+            report_to.write(&report);
+            ExitCode::from(code)
+        }
+        Err(problem) => {
+            // Nobody is left to be told when stderr is closed.
+            let _ = writeln!(io::stderr(), "automa: {problem}");
+            ExitCode::from(EXIT_NOT_RUN)
+        }
+    }
+}
+
+/// Runs the script to its end; with the signal that cancelled it, if one did.
+async fn execute(args: Args) -> Result<(ExitReport, Option<i32>), String> {
+    let (command, config) = prepare(args)?;
+    let engine = Engine::start(config).await.map_err(|error| error.to_string())?;
+    let child = engine.spawn(command).await.map_err(|error| error.to_string())?;
+    let result = relay(child).await.map_err(|error| format!("cannot pass output on: {error}"));
+    engine.shutdown().await;
+    result
+}
+
+fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
+    if !args.allow_net.is_empty() {
+        return Err("--allow-net: this version runs scripts without any network".to_owned());
+    }
+    let name = args.file.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.ok_or_else(|| format!("{} is not a file", args.file.display()))?;
+    let source = std::fs::read(&args.file)
+        .map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
+    let language = match args.language {
+        Some(language) => language,
+        None => Language::detect(&name, &source)
+            .map_err(|error| format!("{error}; --language tells it"))?,
+    };
+    let limits = Limits {
+        wall: args.wall,
+        cpu_time: args.cpu_time,
+        cpu_millis: args.cpus,
+        memory: args.memory,
+        processes: args.pids,
+        output: args.output,
+        tmp: args.tmp,
+        ..Limits::default()
+    };
+    let mut policy =
+        Policy::of(args.profile).limits(limits).prefer(args.prefer).require(args.require);
+    if args.strict {
+        policy = policy.strict();
+    }
+    let command = language.command(source, &name).map_err(|error| error.to_string())?;
+    let command = args.env.into_iter().fold(command, |command, (k, v)| command.env(k, v));
+    let command = command.args(args.args).stdin(input(args.stdin.as_deref())?).policy(policy);
+    let mut config = EngineConfig::default().slots(1);
+    for mount in &args.mount_ro {
+        let (outside, inside) = mount_paths(mount)?;
+        config = config.mount_ro(outside, inside);
+    }
+    Ok((command, config))
+}
+
+fn input(file: Option<&Path>) -> Result<Stdin, String> {
+    let Some(file) = file else { return Ok(Stdin::Empty) };
+    if file == Path::new("-") {
+        // A terminal would give a hostile script a hold on it: only what comes out of it goes in.
+        if io::stdin().is_terminal() {
+            return Err("--stdin -: a terminal is not passed on; pipe into automa".to_owned());
+        }
+        let own = nix::unistd::dup(io::stdin()).map_err(|error| format!("--stdin -: {error}"))?;
+        return Ok(Stdin::Fd(own));
+    }
+    let file = File::open(file).map_err(|error| format!("--stdin {}: {error}", file.display()))?;
+    Ok(Stdin::Fd(OwnedFd::from(file)))
+}
+
+/// `PATH` or `PATH:INSIDE`, the first relative to where automa was started.
+fn mount_paths(mount: &str) -> Result<(PathBuf, PathBuf), String> {
+    let (outside, inside) = mount.split_once(':').map_or((mount, None), |(o, i)| (o, Some(i)));
+    let outside =
+        std::fs::canonicalize(outside).map_err(|error| format!("--mount-ro {outside}: {error}"))?;
+    let inside = inside.map_or_else(|| outside.clone(), PathBuf::from);
+    Ok((outside, inside))
+}
+
+/// Passes output on as it comes, and signals the other way.
+async fn relay(mut child: Child) -> io::Result<(ExitReport, Option<i32>)> {
+    let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    let mut cancelled = None;
+    loop {
+        let [interrupt, terminate] = &mut signals;
+        let number = tokio::select! {
+            chunk = child.next_output() => {
+                let Some(chunk) = chunk else { break };
+                let written = match chunk.stream {
+                    Stream::Stdout => write(io::stdout().lock(), &chunk.bytes),
+                    Stream::Stderr => write(io::stderr().lock(), &chunk.bytes),
+                };
+                match written {
+                    Ok(()) => continue,
+                    // The reader is gone, as in `automa run … | head`: so is the reason to run.
+                    Err(_) => libc_signal::PIPE,
+                }
+            }
+            () = received(interrupt) => libc_signal::INT,
+            () = received(terminate) => libc_signal::TERM,
+        };
+        let again = cancelled.replace(number).is_some();
+        child.cancel(if again || number == libc_signal::PIPE { Duration::ZERO } else { GRACE });
+        if number == libc_signal::PIPE {
+            break;
+        }
+    }
+    Ok((child.wait().await, cancelled))
+}
+
+/// The numbers of the signals that end `automa run`.
+mod libc_signal {
+    pub(super) const INT: i32 = nix::sys::signal::Signal::SIGINT as i32;
+    pub(super) const PIPE: i32 = nix::sys::signal::Signal::SIGPIPE as i32;
+    pub(super) const TERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
+}
+
+async fn received(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn write(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes)?;
+    to.flush()
+}
+
+fn exit_code(report: &ExitReport, signal: Option<i32>) -> u8 {
+    let own = match report.exit {
+        Some(Exit::Code(code)) => code,
+        Some(Exit::Signal(signal)) => 128 + signal,
+        None => 137,
+    };
+    let code = match report.outcome {
+        Outcome::WallTime | Outcome::CpuTime => 124,
+        Outcome::Memory | Outcome::Output => 137,
+        Outcome::Cancelled => 128 + signal.unwrap_or(libc_signal::TERM),
+        Outcome::SetupFailed { .. } | Outcome::Lost => i32::from(EXIT_NOT_RUN),
+        _ => own,
+    };
+    // An exit code is a byte, and 128 plus a signal's number is below 256.
+    code as u8
+}
+
+/// Where the report goes; found before any descriptor is opened, as 3 might then be ours.
+enum ReportTarget {
+    Text,
+    Line,
+    Nowhere,
+    Json(Option<File>),
+}
+
+impl ReportTarget {
+    fn find(format: Option<ReportFormat>) -> Self {
+        match format {
+            Some(ReportFormat::Text) => Self::Text,
+            Some(ReportFormat::None) => Self::Nowhere,
+            Some(ReportFormat::Json) => {
+                Self::Json(OpenOptions::new().append(true).open("/proc/self/fd/3").ok())
+            }
+            None if io::stderr().is_terminal() => Self::Text,
+            None => Self::Line,
+        }
+    }
+
+    fn write(self, report: &ExitReport) {
+        let mut stderr = io::stderr().lock();
+        // A report that cannot be delivered does not change what the script has done.
+        let _ = match self {
+            Self::Text => text(&mut stderr, report),
+            Self::Nowhere => Ok(()),
+            Self::Line => match report.outcome {
+                Outcome::Exited { .. } | Outcome::Signaled { .. } => Ok(()),
+                _ => writeln!(stderr, "automa: the script {}", report.outcome),
+            },
+            Self::Json(file) => {
+                let line = serde_json::to_string(report).unwrap_or_default();
+                match file {
+                    Some(mut file) => writeln!(file, "{line}"),
+                    None => writeln!(stderr, "{line}"),
+                }
+            }
+        };
+    }
+}
+
+/// The report for people: what happened, what it used, what confined it.
+fn text(to: &mut impl Write, report: &ExitReport) -> io::Result<()> {
+    let usage = &report.usage;
+    let state = State::from(&report.outcome);
+    match state {
+        State::Succeeded => writeln!(to, "\n─── {state}")?,
+        _ => writeln!(to, "\n─── {state}: the script {}", report.outcome)?,
+    }
+    let memory = usage.memory_peak.unwrap_or(usage.process_peak);
+    writeln!(
+        to,
+        "    used       {:.3} s, {:.3} s of processor time, {memory} of memory, {} of output, {} of files",
+        usage.wall().as_secs_f64(),
+        usage.cpu().as_secs_f64(),
+        usage.output,
+        usage.tmp,
+    )?;
+    if !report.limits_hit.is_empty() {
+        let names: Vec<&str> = report.limits_hit.iter().map(|feature| feature.name()).collect();
+        writeln!(to, "    reached    {}", names.join(", "))?;
+    }
+    let enforced = report.protections.iter().filter(|p| p.status == Status::Enforced);
+    let names: Vec<&str> = enforced.map(|protection| protection.feature.name()).collect();
+    wrapped(to, "confined by", &names)?;
+    for protection in &report.protections {
+        match &protection.status {
+            Status::Enforced => {}
+            Status::Weaker(reason) => {
+                writeln!(to, "    weaker     {}: {reason}", protection.feature)?
+            }
+            Status::Missing(reason) => {
+                writeln!(to, "    missing    {}: {reason}", protection.feature)?
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A list of words in lines of at most 90 columns.
+fn wrapped(to: &mut impl Write, title: &str, words: &[&str]) -> io::Result<()> {
+    let mut line = format!("    {title}");
+    for (index, word) in words.iter().enumerate() {
+        let comma = if index + 1 < words.len() { "," } else { "" };
+        if line.len() + word.len() + 2 > 90 {
+            writeln!(to, "{line}")?;
+            line = "              ".to_owned();
+        }
+        line = format!("{line} {word}{comma}");
+    }
+    writeln!(to, "{line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_processors() {
+        assert_eq!(processors("0.5"), Ok(500));
+        assert_eq!(processors("2"), Ok(2000));
+        for text in ["", "x", "0", "-1", "NaN", "inf", "1e9"] {
+            assert!(processors(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_have_a_name_and_a_value() {
+        assert_eq!(variable("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+        assert!(variable("A").is_err());
+    }
+}
