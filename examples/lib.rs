@@ -1,0 +1,1 @@
+//! Small programs that show how Automa is embedded: see the files beside this one.

@@ -1,0 +1,3 @@
+//! Integration tests: the built program, real sandboxes. One module for each subject.
+
+mod run;

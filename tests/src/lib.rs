@@ -1,0 +1,223 @@
+//! What the integration tests share: the built program, run as root or as an ordinary user.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use automa_sandbox::{ExitReport, Feature, Outcome, Status};
+use nix::unistd::geteuid;
+use tempfile::TempDir;
+
+/// Who runs Automa.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// Root, with all that it may do.
+    Root,
+    /// An ordinary user: `nobody` when the tests run as root, else whoever runs them.
+    Ordinary,
+}
+
+impl User {
+    /// Everybody whom these tests can be: without root there is only one.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        if geteuid().is_root() { vec![Self::Root, Self::Ordinary] } else { vec![Self::Ordinary] }
+    }
+}
+
+/// Id of `nobody` on Debian.
+const NOBODY: u32 = 65534;
+
+/// The built program: `AUTOMA_BIN`, as `tests/run` sets it, else what lies beside the tests.
+///
+/// # Panics
+///
+/// When it has not been built.
+#[must_use]
+pub fn automa() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "the one setting of the tests")]
+        let set = std::env::var("AUTOMA_BIN").ok().map(PathBuf::from);
+        let own = std::env::current_exe().unwrap();
+        let program = set.unwrap_or_else(|| own.ancestors().nth(2).unwrap().join("automa"));
+        assert!(program.exists(), "{} is not built: use tests/run", program.display());
+        program
+    })
+}
+
+/// A command that runs the built program as `user`, with nothing on its input.
+#[must_use]
+pub fn command(user: User) -> Command {
+    command_of(automa(), user)
+}
+
+/// A command that runs any program as `user`.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "what is under test runs bare")]
+pub fn command_of(program: &Path, user: User) -> Command {
+    let mut command = Command::new(program);
+    if user == User::Ordinary && geteuid().is_root() {
+        // With a user id, std also drops the supplementary groups.
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.stdin(Stdio::null()).current_dir("/");
+    command
+}
+
+/// What `automa run` gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Its exit code.
+    pub code: i32,
+    /// What the script wrote.
+    pub stdout: String,
+    /// What the script, or Automa about it, wrote to stderr.
+    pub stderr: String,
+    /// The report, unless nothing was run.
+    pub report: Option<ExitReport>,
+}
+
+impl Run {
+    /// The outcome.
+    ///
+    /// # Panics
+    ///
+    /// When nothing was run.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.report.as_ref().unwrap_or_else(|| panic!("nothing was run: {self:#?}")).outcome
+    }
+
+    /// Whether a protection was in force.
+    ///
+    /// # Panics
+    ///
+    /// When nothing was run.
+    #[must_use]
+    pub fn status(&self, feature: Feature) -> &Status {
+        let report = self.report.as_ref().expect("nothing was run");
+        &report.protections.iter().find(|p| p.feature == feature).expect("all are listed").status
+    }
+
+    /// Asserts that the script ended by itself with this exit code.
+    ///
+    /// # Panics
+    ///
+    /// When it did not.
+    #[track_caller]
+    pub fn exited(&self, code: i32) -> &Self {
+        assert_eq!(self.outcome(), &Outcome::Exited { code }, "{self:#?}");
+        assert_eq!(self.code, code);
+        self
+    }
+}
+
+/// A script to be run by the built program.
+#[derive(Debug)]
+#[must_use]
+pub struct Script {
+    dir: TempDir,
+    file: PathBuf,
+    flags: Vec<String>,
+    args: Vec<String>,
+}
+
+/// A bash script.
+pub fn bash(source: impl AsRef<[u8]>) -> Script {
+    Script::new("script.sh", source.as_ref())
+}
+
+/// A Python script.
+pub fn python(source: impl AsRef<[u8]>) -> Script {
+    Script::new("script.py", source.as_ref())
+}
+
+impl Script {
+    /// A script in a file of this name.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn new(name: &str, source: &[u8]) -> Self {
+        let dir = public_dir();
+        let file = dir.path().join(name);
+        fs::write(&file, source).unwrap();
+        Self { dir, file, flags: Vec::new(), args: Vec::new() }
+    }
+
+    /// Adds flags, separated by blanks.
+    pub fn flags(mut self, flags: &str) -> Self {
+        self.flags.extend(flags.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// Adds one flag with a value that may contain blanks.
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Adds an argument for the script.
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// The command that runs this script; its report goes to the file `report`.
+    #[must_use]
+    pub fn command(&self, user: User, report: &Path) -> Command {
+        // Descriptor 3 takes a shell, as std passes only the standard ones on.
+        let mut command = command_of(Path::new("/bin/sh"), user);
+        command.args(["-c", "exec 3>>\"$0\"; exec \"$@\""]).arg(report).arg(automa());
+        command.arg("run").arg(&self.file).args(["--report", "json"]).args(&self.flags);
+        command.arg("--").args(&self.args);
+        command
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn run_as(&self, user: User) -> Run {
+        let report = self.dir.path().join(format!("report-{user:?}"));
+        fs::write(&report, "").unwrap();
+        make_public(&report);
+        let output = self.command(user, &report).output().unwrap();
+        let text = fs::read_to_string(&report).unwrap();
+        Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            report: (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap()),
+        }
+    }
+}
+
+/// A temporary directory that every user may read and write.
+///
+/// # Panics
+///
+/// When it cannot be made.
+#[must_use]
+pub fn public_dir() -> TempDir {
+    let dir = tempfile::Builder::new().prefix("automa-test-").tempdir().unwrap();
+    make_public(dir.path());
+    dir
+}
+
+/// Lets every user read and write a file or directory.
+///
+/// # Panics
+///
+/// When that is not allowed.
+pub fn make_public(path: &Path) {
+    let mode = if path.is_dir() { 0o777 } else { 0o666 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
