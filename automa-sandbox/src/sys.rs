@@ -32,56 +32,141 @@ fn check_long(result: libc::c_long) -> io::Result<libc::c_long> {
 pub(crate) enum Forked {
     /// The new process.
     Child,
-    /// The caller, with the child's process id and, if asked for, its pidfd.
-    Parent(libc::pid_t, Option<OwnedFd>),
+    /// The caller.
+    Parent,
 }
 
-/// `CLONE_INTO_CGROUP` of linux/sched.h; libc's constant has overflowed.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-
-/// Forks with `clone3(2)`: `flags` are its `CLONE_*` bits; `cgroup` is a cgroup v2 directory the
-/// child is born in (`CLONE_INTO_CGROUP`, Linux 5.7).
-///
-/// Must be called by a single-threaded process: the child continues on a copy of its memory.
-pub(crate) fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
-    let mut pidfd: RawFd = -1;
-    // SAFETY: `clone_args` is plain data for which all zeroes is a valid value.
-    let mut args: libc::clone_args = unsafe { mem::zeroed() };
-    args.flags = flags;
-    args.exit_signal = libc::SIGCHLD as u64;
-    if flags & libc::CLONE_PIDFD as u64 != 0 {
-        args.pidfd = &raw mut pidfd as u64;
+/// `fork(2)`. Must be called by a single-threaded process: the child continues on a copy of its
+/// memory.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: the zygote, the only caller, made sure that it has one thread, so nothing that the
+    // child inherits can be torn.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        _ => Ok(Forked::Parent),
     }
-    if let Some(dir) = cgroup {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = dir.as_raw_fd() as u64;
-    }
-    // SAFETY: `args` lives through the call. Without CLONE_VM the child runs on a copy of this
-    // stack, and the caller promises that no other thread exists whose state could be torn.
-    let pid = check_long(unsafe {
-        libc::syscall(libc::SYS_clone3, &raw mut args, mem::size_of_val(&args))
-    })?;
-    if pid == 0 {
-        return Ok(Forked::Child);
-    }
-    // SAFETY: the kernel stored a new descriptor that nobody else owns.
-    let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
-    Ok(Forked::Parent(pid as libc::pid_t, pidfd))
 }
 
-/// Memory for the stack of a child made by [`spawn_sharing`].
+/// Memory for the stack of a child that shares its parent's memory.
 pub(crate) struct Stack(Box<[u128]>);
 
 impl Stack {
-    /// 256 KiB: far more than the straight-line code between clone and exec needs.
+    /// 256 KiB: far more than the straight-line code of init and payload needs.
     pub(crate) fn new() -> Self {
         Self(vec![0; (256 << 10) / mem::size_of::<u128>()].into_boxed_slice())
     }
 }
 
+/// `CLONE_INTO_CGROUP` of linux/sched.h; libc's constant has overflowed.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Ends the process when it is dropped, that is when something unwinds past it.
+struct Abort;
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+/// Starts a process with new namespaces that shares this process's memory (`CLONE_VM`, which
+/// spares copying page tables, the largest part of a fork), calls `meanwhile` with its id and
+/// pidfd, and waits until it has ended.
+///
+/// The child runs `main(data)` on `stack`; `cgroup` is a cgroup v2 directory that it is born in
+/// (`CLONE_INTO_CGROUP`, Linux 5.7).
+///
+/// The two run at the same time and also share `errno`. So that neither reads the other's,
+/// `meanwhile` should make no call that fails in the ordinary course of things.
+pub(crate) fn run_sharing<T, R>(
+    flags: i32,
+    cgroup: Option<BorrowedFd<'_>>,
+    stack: &mut Stack,
+    (main, data): (fn(&mut T) -> !, &mut T),
+    meanwhile: impl FnOnce(libc::pid_t, OwnedFd) -> R,
+) -> io::Result<(Ended, R)> {
+    struct Start<'a, T> {
+        main: fn(&mut T) -> !,
+        data: &'a mut T,
+    }
+    extern "C" fn enter<T>(start: *mut Start<'_, T>) -> ! {
+        // SAFETY: `start` is the one below, which lives and is not touched until this process has
+        // ended: the caller's function returns only after that.
+        let start = unsafe { &mut *start };
+        (start.main)(start.data)
+    }
+    let mut start = Start { main, data };
+    let mut pidfd: RawFd = -1;
+    // SAFETY: `clone_args` is plain data for which all zeroes is a valid value.
+    let mut args: libc::clone_args = unsafe { mem::zeroed() };
+    args.flags = (flags | libc::CLONE_VM | libc::CLONE_PIDFD) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.pidfd = &raw mut pidfd as u64;
+    args.stack = stack.0.as_mut_ptr() as u64;
+    args.stack_size = mem::size_of_val(&*stack.0) as u64;
+    if let Some(dir) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = dir.as_raw_fd() as u64;
+    }
+    let result: i64;
+    // SAFETY: the kernel preserves all registers but rax, rcx and r11 in both processes. The child
+    // begins with rsp at the 16-byte aligned end of `stack`, calls `enter`, which has the C calling
+    // convention and never returns. The parent goes on behind the label; the child changed none of
+    // its registers and, but for `start`, none of its memory that Rust knows of.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, {start}",
+            "call {enter}",
+            "ud2",
+            "2:",
+            start = in(reg) &raw mut start,
+            enter = in(reg) enter::<T> as *const (),
+            inout("rax") libc::SYS_clone3 => result,
+            in("rdi") &raw const args,
+            in("rsi") mem::size_of_val(&args),
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result as i32));
+    }
+    // From here to the child's end `start` and `stack` must stay: nothing may unwind past.
+    let guard = Abort;
+    // SAFETY: the kernel stored a new descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let pid = result as libc::pid_t;
+    let value = meanwhile(pid, pidfd);
+    let ended = loop {
+        match wait(pid) {
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            // Waiting for one's own child cannot fail otherwise; going on would free its stack.
+            Err(_) => drop(Abort),
+            Ok(ended) => break ended,
+        }
+    };
+    mem::forget(guard);
+    Ok((ended, value))
+}
+
+/// Keeps the mount namespace of a process alive until the result is dropped, where the kernel
+/// offers that (`PIDFD_GET_MNT_NAMESPACE`, Linux 6.11).
+pub(crate) fn hold_mounts(pidfd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    const PIDFD_GET_MNT_NAMESPACE: libc::c_ulong = 0xff03;
+    // SAFETY: the request takes no argument and returns a new descriptor.
+    unsafe {
+        let fd = libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_MNT_NAMESPACE, 0);
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
+    }
+}
+
 /// Starts a child that shares this process's memory and runs `main(data)` on `stack`, while the
-/// caller waits until the child has exec'd or ended (`CLONE_VM | CLONE_VFORK`): a fork without the
-/// cost of copying page tables. What the child wrote to `data` is seen by the caller.
+/// caller waits until the child has exec'd or ended (`CLONE_VM | CLONE_VFORK`). What the child
+/// wrote to `data` is seen by the caller.
 pub(crate) fn spawn_sharing<T>(
     stack: &mut Stack,
     main: fn(&mut T) -> i32,

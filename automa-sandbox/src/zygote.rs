@@ -132,7 +132,7 @@ fn serve() -> io::Result<()> {
         let Some(slot_socket) = fds.take(0) else { continue };
         let attach: Vec<OwnedFd> = (1..fds.len()).filter_map(|index| fds.take(index)).collect();
         // On failure the slot's socket closes, which is how the server learns of it.
-        if let Ok(Forked::Child) = sys::fork(0, None) {
+        if let Ok(Forked::Child) = sys::fork() {
             drop(socket);
             slot::run(index, &slot_socket, attach, &shared);
         }

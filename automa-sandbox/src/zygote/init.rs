@@ -1,7 +1,7 @@
 //! Init: pid 1 of one sandbox. Mounts what is the sandbox's own, starts the payload, reaps
 //! orphans, and reports how the payload ended. Its own end takes every other process along.
 //!
-//! Runs after a fork and allocates nothing.
+//! Shares its slot's memory, but not its descriptors, and allocates nothing.
 
 use std::{
     ffi::CStr,
@@ -11,8 +11,7 @@ use std::{
 };
 
 use super::{
-    Shared, payload,
-    plan::Plan,
+    payload,
     protocol::{Event, Exited, Mark},
     slot::{self, Liveness},
 };
@@ -30,21 +29,18 @@ pub(crate) const OVERDUE: i32 = 124;
 /// Process id of the payload as seen here, 0 before it exists; read by signal handlers.
 static PAYLOAD: AtomicI32 = AtomicI32::new(0);
 
-/// What the slot hands over.
+/// What the slot hands over. All of it is the slot's, as a killed init frees nothing.
 pub(super) struct Start<'a> {
     pub(super) socket: &'a OwnedFd,
     pub(super) liveness: &'a Liveness,
-    pub(super) plan: &'a OwnedFd,
-    pub(super) plan_len: u64,
     pub(super) stack: &'a mut Stack,
-    pub(super) shared: &'a Shared,
     pub(super) setup: payload::Setup<'a>,
 }
 
 /// Runs the sandbox; never returns.
-pub(super) fn run(mut start: Start<'_>) -> ! {
+pub(super) fn run(start: &mut Start<'_>) -> ! {
     start.setup.mark(Mark::InitRuns);
-    match supervise(&mut start) {
+    match supervise(start) {
         Ok(ended) => {
             start.setup.mark(Mark::Ended);
             let exited = Exited { ended, disk: sys::filled(JOB), marks: start.setup.marks };
@@ -62,25 +58,25 @@ pub(super) fn run(mut start: Start<'_>) -> ! {
 
 fn supervise(start: &mut Start<'_>) -> Result<Ended, (Stage, io::Error)> {
     let at = |stage| move |error| (stage, error);
+    PAYLOAD.store(0, Ordering::Relaxed);
     sys::set_name(c"automa-init");
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map_err(at(Stage::Start))?;
     if slot::slot_died(start.liveness) {
         sys::exit_now(1);
     }
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
-    let proc_options = start.shared.proc_options.as_ptr();
+    let proc_options = start.setup.shared.proc_options.as_ptr();
     sys::mount_new(c"proc", c"/proc", flags | libc::MS_NOEXEC, proc_options)
         .map_err(at(Stage::MountProc))?;
     start.setup.mark(Mark::ProcMounted);
-    let plan = Plan::map(start.plan, start.plan_len).map_err(at(Stage::Plan))?;
-    sys::mount_new(c"tmpfs", JOB, flags, plan.tmpfs_options()).map_err(at(Stage::MountJob))?;
+    let options = start.setup.plan.tmpfs_options();
+    sys::mount_new(c"tmpfs", JOB, flags, options).map_err(at(Stage::MountJob))?;
     start.setup.mark(Mark::JobMounted);
 
     sys::handle_signal(libc::SIGTERM, forward);
     sys::handle_signal(libc::SIGINT, forward);
     sys::handle_signal(libc::SIGALRM, overdue);
-    sys::alarm(plan.alarm());
-    start.setup.plan = Some(plan);
+    sys::alarm(start.setup.plan.alarm());
     // The payload writes to `setup` in our own memory: why it failed, and when it did what.
     let pid = {
         let setup = &mut start.setup;

@@ -18,27 +18,18 @@ use crate::{report::Stage, sys};
 
 /// What the payload is to become, and what came of it: init reads this after the exec.
 pub(super) struct Setup<'a> {
-    stdio: [RawFd; 3],
-    uid: Option<u32>,
-    shared: &'a Shared,
-    pub(super) plan: Option<Plan>,
+    /// Descriptors to become standard input, output and error.
+    pub(super) stdio: [RawFd; 3],
+    /// The ids to take on; `None` in a user namespace, which has only one.
+    pub(super) uid: Option<u32>,
+    pub(super) shared: &'a Shared,
+    pub(super) plan: &'a Plan,
     pub(super) marks: Marks,
     /// Set when a step failed and the program did not run.
     pub(super) failed: Option<(Stage, io::Error)>,
 }
 
-impl<'a> Setup<'a> {
-    pub(super) fn new(
-        stdio: [RawFd; 3],
-        uid: Option<u32>,
-        shared: &'a Shared,
-        received: u64,
-    ) -> Self {
-        let mut marks = [0; Mark::COUNT];
-        marks[Mark::Received as usize] = received;
-        Self { stdio, uid, shared, plan: None, marks, failed: None }
-    }
-
+impl Setup<'_> {
     pub(super) fn mark(&mut self, mark: Mark) {
         self.marks[mark as usize] = sys::monotonic_ns();
     }
@@ -54,17 +45,13 @@ impl<'a> Setup<'a> {
 /// Becomes the program. Returns an exit code only when a step failed.
 pub(super) fn run(setup: &mut Setup<'_>) -> i32 {
     setup.mark(Mark::PayloadRuns);
-    let Some(plan) = setup.plan.take() else { return 127 };
-    setup.failed = Some(confine_and_exec(setup, &plan));
-    127
-}
-
-/// Runs the steps; returns the one that failed.
-fn confine_and_exec(setup: &mut Setup<'_>, plan: &Plan) -> (Stage, io::Error) {
-    match confine(setup, plan) {
+    let plan = setup.plan;
+    let failed = match confine(setup, plan) {
         Ok(()) => (Stage::Exec, sys::execve(plan.program(), plan.argv(), plan.envp())),
         Err(failed) => failed,
-    }
+    };
+    setup.failed = Some(failed);
+    127
 }
 
 fn confine(setup: &mut Setup<'_>, plan: &Plan) -> Result<(), (Stage, io::Error)> {

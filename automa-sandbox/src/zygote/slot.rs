@@ -12,12 +12,13 @@ use nix::{
 };
 
 use super::{
-    At, Failure, Shared, init,
-    protocol::{Event, Request},
+    At, Failure, Shared, init, payload,
+    plan::Plan,
+    protocol::{Event, Mark, Request},
 };
 use crate::{
     report::Stage,
-    sys::{self, Forked, Stack},
+    sys::{self, Stack},
 };
 
 /// The namespaces that each sandbox gets new; its network namespace is the slot's.
@@ -37,15 +38,21 @@ pub(super) fn run(index: usize, socket: &OwnedFd, attach: Vec<OwnedFd>, shared: 
         }
     };
     let uid = shared.first_uid.map(|first| first + index as u32);
-    let mut stack = Stack::new();
+    let mut stacks = Stacks { init: Stack::new(), payload: Stack::new() };
     if Event::Ready.send(socket, None::<&OwnedFd>).is_err() {
         sys::exit_now(1);
     }
     loop {
-        if serve(socket, &liveness, &mut stack, shared, uid).is_err() {
+        if serve(socket, &liveness, &mut stacks, shared, uid).is_err() {
             sys::exit_now(0);
         }
     }
+}
+
+/// Stacks of the two processes that share the slot's memory.
+struct Stacks {
+    init: Stack,
+    payload: Stack,
 }
 
 /// A pipe whose writing end only the slot holds: when the slot has died, init's end hangs up.
@@ -98,7 +105,7 @@ pub(super) fn map_ids_of(inside: u32, uid: u32, gid: u32) -> io::Result<()> {
 fn serve(
     socket: &OwnedFd,
     liveness: &Liveness,
-    stack: &mut Stack,
+    stacks: &mut Stacks,
     shared: &Shared,
     uid: Option<u32>,
 ) -> io::Result<()> {
@@ -112,49 +119,58 @@ fn serve(
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let request = Request::decode(&buffer[..len]).filter(|_| fds.len() >= Request::MIN_FDS);
-    let (Some(request), Some(plan)) = (request, fds.take(0)) else {
-        return Event::Failed { stage: Stage::Plan, errno: libc::EPROTO }
-            .send(socket, None::<&OwnedFd>);
+    let plan = request.and_then(|request| Some((request, fds.take(0)?)));
+    let plan = plan.ok_or_else(invalid).and_then(|(request, fd)| Plan::map(&fd, request.plan_len));
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => return failed(socket, Stage::Plan, &error),
     };
     let stdio = [fds.take(1), fds.take(2), fds.take(3)];
     let cgroup = fds.take(4);
-    let flags = (NAMESPACES | libc::CLONE_PIDFD) as u64;
-    match sys::fork(flags, cgroup.as_ref().map(AsFd::as_fd)) {
-        Err(error) => {
-            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            Event::Failed { stage: Stage::CloneInit, errno }.send(socket, None::<&OwnedFd>)
-        }
-        Ok(Forked::Child) => {
-            let stdio = stdio.map(|fd| fd.map_or(-1, |fd| std::os::fd::IntoRawFd::into_raw_fd(fd)));
-            init::run(init::Start {
-                socket,
-                liveness,
-                plan: &plan,
-                plan_len: request.plan_len,
-                stack,
-                shared,
-                setup: super::payload::Setup::new(stdio, uid, shared, received),
-            })
-        }
-        Ok(Forked::Parent(pid, pidfd)) => {
-            drop((plan, stdio, cgroup));
-            Event::Started { pid: pid as u32 }.send(socket, pidfd.as_ref())?;
-            drop(pidfd);
-            let ended = wait_for(pid)?;
-            Event::Gone { status: ended.status, used: ended.used }.send(socket, None::<&OwnedFd>)
+    let mut start = init::Start {
+        socket,
+        liveness,
+        stack: &mut stacks.payload,
+        setup: payload::Setup {
+            stdio: stdio.each_ref().map(|fd| fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)),
+            uid,
+            shared,
+            plan: &plan,
+            marks: [0; Mark::COUNT],
+            failed: None,
+        },
+    };
+    start.setup.marks[Mark::Received as usize] = received;
+    let birthplace = cgroup.as_ref().map(AsFd::as_fd);
+    let init = (init::run as fn(&mut init::Start<'_>) -> !, &mut start);
+    let result = sys::run_sharing(NAMESPACES, birthplace, &mut stacks.init, init, |pid, pidfd| {
+        // Init has descriptors of its own. Ours have to go, or a reader would never see the end.
+        drop(stdio);
+        // Unmounting waits for an RCU grace period: later, and here, not while init ends.
+        let mounts = sys::hold_mounts(pidfd.as_fd());
+        let sent = Event::Started { pid: pid as u32 }.send(socket, Some(&pidfd));
+        sent.map(|()| mounts)
+    });
+    match result {
+        Err(error) => failed(socket, Stage::CloneInit, &error),
+        // When init is reaped its pid namespace is empty: the kernel kills and reaps all others
+        // first (pid_namespaces(7), the init process).
+        Ok((ended, mounts)) => {
+            let gone = Event::Gone { status: ended.status, used: ended.used };
+            gone.send(socket, None::<&OwnedFd>)?;
+            mounts.map(drop)
         }
     }
 }
 
-/// Waits for init. When it is reaped its pid namespace is empty: the kernel kills and reaps all
-/// others first (`pid_namespaces(7)`, the init process).
-fn wait_for(pid: libc::pid_t) -> io::Result<sys::Ended> {
-    loop {
-        match sys::wait(pid) {
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-            other => return other,
-        }
-    }
+/// Tells the server that no init was started.
+fn failed(socket: &OwnedFd, stage: Stage, error: &io::Error) -> io::Result<()> {
+    let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+    Event::Failed { stage, errno }.send(socket, None::<&OwnedFd>)
+}
+
+fn invalid() -> io::Error {
+    io::Error::from_raw_os_error(libc::EPROTO)
 }
 
 /// Whether the slot that made `liveness` has died; asked by init, which closes its writing end.
