@@ -1,10 +1,53 @@
-//! `automa bench`
+//! `automa bench`: Automa against its bare counterpart, interleaved in one run, so that whatever
+//! else the machine does falls on both.
+
+mod sandbox;
+mod table;
+
 use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use super::block_on;
 
 /// Arguments of `automa bench`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// What to measure (default: everything)
+    #[arg(value_enum, value_delimiter = ',')]
+    suites: Vec<Suite>,
+    /// Write the figures as one JSON document
+    #[arg(long)]
+    json: bool,
+    /// Fewer rounds: a first impression in seconds
+    #[arg(long)]
+    quick: bool,
+}
 
-pub(crate) fn main(_args: &Args) -> ExitCode {
-    ExitCode::SUCCESS
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// Starting programs in a sandbox
+    Sandbox,
+}
+
+/// Runs the command.
+pub(crate) fn main(args: &Args) -> ExitCode {
+    let suites = if args.suites.is_empty() { &[Suite::Sandbox][..] } else { &args.suites };
+    let mut tables = Vec::new();
+    for suite in suites {
+        let result = match suite {
+            Suite::Sandbox => block_on(sandbox::measure(args.quick)),
+        };
+        match result.map_err(|error| error.to_string()).flatten() {
+            Ok(mut measured) => tables.append(&mut measured),
+            Err(problem) => {
+                eprintln!("automa: {problem}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    match table::write(&tables, args.json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }

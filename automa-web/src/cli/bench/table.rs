@@ -1,0 +1,105 @@
+//! Figures and how they are shown: medians, 90th percentiles, ratios, targets.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+/// Figures that were measured together.
+#[derive(Debug, Serialize)]
+pub(super) struct Table {
+    pub(super) title: String,
+    pub(super) rows: Vec<Row>,
+    /// Median time by step of one start, where that was measured.
+    pub(super) steps: Vec<(String, f64)>,
+}
+
+/// One thing that was timed.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) rounds: usize,
+    pub(super) median_us: f64,
+    pub(super) p90_us: f64,
+    /// Median against the median of the row it is compared with.
+    pub(super) ratio: Option<f64>,
+    /// What the ratio should not exceed.
+    pub(super) target: Option<f64>,
+}
+
+impl Row {
+    /// A row of these times; `bare` is the median to compare with.
+    pub(super) fn new(
+        name: &str,
+        times: &[Duration],
+        bare: Option<f64>,
+        target: Option<f64>,
+    ) -> Self {
+        let mut micros: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
+        micros.sort_by(f64::total_cmp);
+        let median_us = percentile(&micros, 50);
+        let p90_us = percentile(&micros, 90);
+        let ratio = bare.map(|bare| median_us / bare);
+        Self { name: name.to_owned(), rounds: times.len(), median_us, p90_us, ratio, target }
+    }
+}
+
+/// The value below which `percent` of the sorted values lie, 0 of none.
+pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((sorted.len() * percent / 100).min(last)).copied().unwrap_or(0.0)
+}
+
+/// Writes all tables to stdout.
+pub(super) fn write(tables: &[Table], json: bool) -> io::Result<()> {
+    let mut to = io::stdout().lock();
+    if json {
+        let text = serde_json::to_string_pretty(tables)?;
+        return writeln!(to, "{text}");
+    }
+    for table in tables {
+        writeln!(to, "{}", table.title)?;
+        writeln!(
+            to,
+            "  {:44} {:>9} {:>9} {:>8} {:>7} {:>7}",
+            "", "median µs", "p90 µs", "p90/med", "ratio", "target"
+        )?;
+        for row in &table.rows {
+            let or_blank = |value: Option<f64>, mark: &str| {
+                value.map(|value| format!("{mark}{value:.2}")).unwrap_or_default()
+            };
+            writeln!(
+                to,
+                "  {:44} {:>9.0} {:>9.0} {:>8.2} {:>7} {:>7}",
+                row.name,
+                row.median_us,
+                row.p90_us,
+                row.p90_us / row.median_us,
+                or_blank(row.ratio, ""),
+                or_blank(row.target, "≤ "),
+            )?;
+        }
+        for (step, median) in &table.steps {
+            writeln!(to, "      {step:40} {median:>9.0}")?;
+        }
+        writeln!(to)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_percentiles() {
+        let times: Vec<Duration> = (1..=10).rev().map(Duration::from_micros).collect();
+        let row = Row::new("x", &times, Some(3.0), None);
+        assert!((row.median_us - 6.0).abs() < 1e-9, "{row:?}");
+        assert!((row.p90_us - 10.0).abs() < 1e-9, "{row:?}");
+        assert!((row.ratio.unwrap() - 2.0).abs() < 1e-9, "{row:?}");
+        assert!(percentile(&[], 50).abs() < f64::EPSILON);
+    }
+}
