@@ -1,5 +1,7 @@
 //! The sandbox by itself: runs a script, shows its output and what confined it.
 
+#![expect(clippy::print_stdout, reason = "an example shows something")]
+
 use automa_sandbox::{Bytes, Engine, EngineConfig, Error, Limits, Policy, Runtime};
 
 #[tokio::main(flavor = "current_thread")]

@@ -144,11 +144,11 @@ impl Facts {
     fn usage(&self) -> Usage {
         // The group's count includes what died without being waited for; else what the kernel
         // handed up from init to its slot.
-        let used = self.gone.map(|(_, used)| used).unwrap_or_default();
+        let own = self.gone.map(|(_, used)| used).unwrap_or_default();
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (user, system) = match (self.group.cpu_user, self.group.cpu_system) {
             (Some(user), Some(system)) => (user, system),
-            _ => (used.user, used.system),
+            _ => (own.user, own.system),
         };
         let sampled = (self.sampled_peak > 0).then_some(self.sampled_peak);
         let disk = self.exited.map(|exited| exited.disk).unwrap_or_default();
@@ -157,7 +157,7 @@ impl Facts {
             cpu_user_ns: nanos(user),
             cpu_system_ns: nanos(system),
             memory_peak: self.group.memory_peak.or(sampled).map(Bytes),
-            process_peak: Bytes(used.max_rss),
+            process_peak: Bytes(own.max_rss),
             output: Bytes(self.output),
             tmp: Bytes(disk.bytes_used),
             tmp_inodes: disk.inodes_used,

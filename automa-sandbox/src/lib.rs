@@ -42,6 +42,16 @@
 //! sandboxes and keeps *slots* ready that already sit in their groups and their empty network.
 //! A run forks from a slot, so what is slow was done before. See [`Engine`].
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "numbers cross the kernel's interface in its own types; a 64-bit Linux is required"
+)]
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+compile_error!("automa-sandbox needs Linux on x86_64: system call numbers and filter are for it");
+
 mod cgroup;
 mod child;
 mod command;

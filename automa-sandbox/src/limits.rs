@@ -102,7 +102,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            wall: Duration::from_secs(300),
+            wall: Duration::from_mins(5),
             cpu_time: None,
             cpu_millis: 500,
             memory: Bytes::mib(512),

@@ -300,15 +300,16 @@ impl Run {
     fn on_request(&mut self, request: Option<Control>, slot: &mut Slot) {
         match (request, &self.init) {
             // The caller has dropped the child.
-            (None, _) => self.kill(Killed::Cancelled, slot),
-            (Some(Control::Cancel(grace)), init) if !grace.is_zero() => {
+            (None | Some(Control::Cancel(Duration::ZERO)), _) => {
+                self.kill(Killed::Cancelled, slot);
+            }
+            (Some(Control::Cancel(grace)), init) => {
                 if let Some(init) = init {
                     init.signal(libc::SIGTERM);
                 }
                 self.facts.killed.get_or_insert(Killed::Cancelled);
                 self.kill_at = Some(Instant::now() + grace);
             }
-            (Some(Control::Cancel(_)), _) => self.kill(Killed::Cancelled, slot),
             (Some(Control::Signal(signal)), Some(init)) => init.signal(signal),
             (Some(Control::Signal(_)), None) => {}
         }

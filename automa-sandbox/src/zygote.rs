@@ -24,7 +24,7 @@ pub(crate) use self::{init::OVERDUE, template::INSIDE_ID};
 
 use std::{
     fs, io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 use nix::{
@@ -52,9 +52,6 @@ pub(crate) const WRITABLE_PARENT: &str = "/automa";
 pub(crate) const JOB_DIR: &str = "/automa/job";
 /// Working directory of the payload, where its files are.
 pub(crate) const WORK_DIR: &str = "/automa/job/work";
-
-/// Where the zygote keeps its socket: directly after the standard descriptors.
-const SOCKET: RawFd = 3;
 
 /// A step that failed, for the report.
 #[derive(Debug)]
@@ -160,8 +157,8 @@ fn settle() -> io::Result<OwnedFd> {
     setsid()?;
     sys::ignore(libc::SIGTERM);
     umask(Mode::from_bits_truncate(0o022));
-    sys::duplicate_to(0, SOCKET)?;
-    sys::close_from(SOCKET as u32 + 1)?;
+    sys::close_from(3)?;
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     for standard in [0, 1] {
         sys::duplicate_to(null.as_raw_fd(), standard)?;
@@ -170,15 +167,5 @@ fn settle() -> io::Result<OwnedFd> {
     if threads != 1 {
         return Err(io::Error::other("the zygote must be single-threaded"));
     }
-    Ok(own(SOCKET))
-}
-
-#[expect(unsafe_code, reason = "takes over the descriptor that `settle` has just made")]
-fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: `settle` duplicated the socket to this number and closed everything above it, so
-    // nothing else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    // Payloads close everything anyway; this keeps it from any other exec as well.
-    let _ = nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC));
-    fd
+    Ok(socket)
 }

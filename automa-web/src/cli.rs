@@ -22,7 +22,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a script file in a sandbox
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Show what this host enforces, and what to do about the rest
     Doctor(doctor::Args),
     /// Measure Automa against its bare counterpart, interleaved in one run
@@ -37,7 +37,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return usage(&error, &args),
     };
     match cli.command {
-        Command::Run(args) => run::main(args),
+        Command::Run(args) => run::main(*args),
         Command::Doctor(args) => doctor::main(&args),
         Command::Bench(args) => bench::main(&args),
     }

@@ -1,5 +1,7 @@
 //! What the integration tests share: the built program, run as root or as an ordinary user.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
@@ -110,6 +112,7 @@ impl Run {
     ///
     /// When it did not.
     #[track_caller]
+    #[expect(clippy::must_use_candidate, reason = "an assertion")]
     pub fn exited(&self, code: i32) -> &Self {
         assert_eq!(self.outcome(), &Outcome::Exited { code }, "{self:#?}");
         assert_eq!(self.code, code);

@@ -1,6 +1,8 @@
 //! What the groups do, on the kernel the tests run on. Where no groups may be made, the tests check
 //! that this is said.
 
+#![expect(clippy::disallowed_methods, reason = "bare processes are put into groups")]
+
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};

@@ -134,8 +134,8 @@ pub(crate) struct Exited {
     pub(crate) marks: Marks,
 }
 
-/// What a slot or its init has to tell. Never boxed: init may not allocate.
-#[expect(clippy::large_enum_variant, reason = "init may not allocate a box")]
+/// What a slot or its init has to tell.
+#[derive(Clone, Copy)]
 pub(crate) enum Event {
     /// The slot has attached itself and waits for requests.
     Ready,

@@ -93,7 +93,7 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .at(Stage::MountNamespace, "/")?;
     let trees = collect_trees(template, user_namespace)?;
-    let root_links = collect_root_links().at(Stage::Root, "/")?;
+    let root_links = collect_root_links();
     let etc = collect_etc();
 
     let options = "mode=0755,size=16m,nr_inodes=4096";
@@ -224,9 +224,9 @@ fn c_path(path: &Path) -> io::Result<CString> {
 }
 
 /// `/bin -> usr/bin` and its like, as the host has them.
-fn collect_root_links() -> io::Result<Vec<(&'static str, PathBuf)>> {
+fn collect_root_links() -> Vec<(&'static str, PathBuf)> {
     let link = |name| fs::read_link(Path::new("/").join(name)).ok().map(|target| (name, target));
-    Ok(ROOT_DIRS.into_iter().filter_map(link).collect())
+    ROOT_DIRS.into_iter().filter_map(link).collect()
 }
 
 fn collect_etc() -> Vec<(&'static str, Vec<u8>)> {
@@ -272,9 +272,9 @@ fn make_etc(
         None => vec![INSIDE_ID],
     };
     // One name for all slots: each finds itself by its id.
-    let users: String =
-        ids.iter().map(|id| format!("job:x:{id}:{id}:Automa job:{JOB_DIR}:/bin/sh\n")).collect();
-    let groups: String = ids.iter().map(|id| format!("job:x:{id}:\n")).collect();
+    let user = |id| format!("job:x:{id}:{id}:Automa job:{JOB_DIR}:/bin/sh\n");
+    let users = ids.iter().map(user).collect::<Vec<_>>().concat();
+    let groups = ids.iter().map(|id| format!("job:x:{id}:\n")).collect::<Vec<_>>().concat();
     let nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
     let host = &template.hostname;
     for (name, content) in copies {
@@ -315,8 +315,8 @@ fn attach(root: &Path, tree: &Tree) -> io::Result<()> {
 fn make_devices(root: &Path) -> Result<(), Failure> {
     for (name, major, minor) in DEVICES {
         let path = root.join("dev").join(name);
-        let mode = Mode::from_bits_truncate(0o666);
-        let made = mknod(&path, SFlag::S_IFCHR, mode, makedev(major, minor))
+        let access = Mode::from_bits_truncate(0o666);
+        let made = mknod(&path, SFlag::S_IFCHR, access, makedev(major, minor))
             .map_err(io::Error::from)
             // mknod obeys the umask; and a node on a file system of a user namespace is dead.
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o666)))
@@ -348,6 +348,9 @@ fn move_into(root: &Path) -> nix::Result<()> {
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
 }
 
+/// `SECBIT_NOROOT` and `SECBIT_NO_CAP_AMBIENT_RAISE` with their locks (capabilities(7)).
+const SECURE: u64 = 1 | 1 << 1 | 1 << 6 | 1 << 7;
+
 /// Gives up, for all that will ever be started from here, the ways to gain rights by an exec.
 fn drop_future_rights() -> io::Result<()> {
     // prctl(2): dropping a capability that this kernel does not have fails with EINVAL.
@@ -356,8 +359,6 @@ fn drop_future_rights() -> io::Result<()> {
             break;
         }
     }
-    // capabilities(7), securebits: NOROOT and NO_CAP_AMBIENT_RAISE with their locks.
-    const SECURE: u64 = 1 | 1 << 1 | 1 << 6 | 1 << 7;
     sys::prctl(libc::PR_SET_SECUREBITS, SECURE)?;
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
 }

@@ -1,7 +1,9 @@
 //! `automa run FILE`: one script, one sandbox, no server.
 
+mod report;
+
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, IsTerminal, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -9,12 +11,11 @@ use std::{
     time::Duration,
 };
 
-use automa_core::{execution::State, script::Language};
+use automa_core::script::Language;
 use automa_sandbox::{
     Bytes, Child, Command, Engine, EngineConfig, Exit, ExitReport, Feature, Limits, Outcome,
-    Policy, Profile, Status, Stdin, Stream,
+    Policy, Profile, Stdin, Stream,
 };
-use clap::ValueEnum;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{EXIT_NOT_RUN, block_on};
@@ -26,13 +27,12 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit code: the script's own; 128+N if signal N ended it; 124 at a time \
     limit; 137 at the memory or output limit; 125 if it was not run at all.")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Args {
     /// The script: a .sh or .py file, or one whose #! line names bash or python
     file: PathBuf,
     /// Arguments for the script
-    #[arg(last = true)]
-    args: Vec<String>,
+    #[arg(last = true, value_name = "ARGS")]
+    words: Vec<String>,
     /// Language, when neither the file's ending nor its first line tells
     #[arg(long)]
     language: Option<Language>,
@@ -87,14 +87,7 @@ pub(crate) struct Args {
     /// Report at the end: text or none to stderr, json as one line to descriptor 3 or else stderr
     /// (default: text on a terminal, otherwise one line when a limit ended the script)
     #[arg(long, value_enum)]
-    report: Option<ReportFormat>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
-    None,
+    report: Option<report::Format>,
 }
 
 fn processors(text: &str) -> Result<u64, String> {
@@ -103,7 +96,11 @@ fn processors(text: &str) -> Result<u64, String> {
     if !(0.01..=1024.0).contains(&value) {
         return Err(format!("{}, from 0.01 to 1024", problem()));
     }
-    // In thousandths, positive and far below the limits of u64: checked above.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 10 to 1024000, as checked above"
+    )]
     Ok((value * 1000.0).round() as u64)
 }
 
@@ -115,12 +112,12 @@ fn variable(text: &str) -> Result<(String, String), String> {
 
 /// Runs the command.
 pub(crate) fn main(args: Args) -> ExitCode {
-    let report_to = ReportTarget::find(args.report);
+    let target = report::Target::find(args.report);
     let result = block_on(execute(args)).map_err(|error| error.to_string()).flatten();
     match result {
         Ok((report, signal)) => {
             let code = exit_code(&report, signal);
-            report_to.write(&report);
+            target.write(&report);
             ExitCode::from(code)
         }
         Err(problem) => {
@@ -171,7 +168,7 @@ fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
     }
     let command = language.command(source, &name).map_err(|error| error.to_string())?;
     let command = args.env.into_iter().fold(command, |command, (k, v)| command.env(k, v));
-    let command = command.args(args.args).stdin(input(args.stdin.as_deref())?).policy(policy);
+    let command = command.args(args.words).stdin(input(args.stdin.as_deref())?).policy(policy);
     let mut config = EngineConfig::default().slots(1);
     for mount in &args.mount_ro {
         let (outside, inside) = mount_paths(mount)?;
@@ -265,102 +262,8 @@ fn exit_code(report: &ExitReport, signal: Option<i32>) -> u8 {
         Outcome::SetupFailed { .. } | Outcome::Lost => i32::from(EXIT_NOT_RUN),
         _ => own,
     };
-    // An exit code is a byte, and 128 plus a signal's number is below 256.
-    code as u8
-}
-
-/// Where the report goes; found before any descriptor is opened, as 3 might then be ours.
-enum ReportTarget {
-    Text,
-    Line,
-    Nowhere,
-    Json(Option<File>),
-}
-
-impl ReportTarget {
-    fn find(format: Option<ReportFormat>) -> Self {
-        match format {
-            Some(ReportFormat::Text) => Self::Text,
-            Some(ReportFormat::None) => Self::Nowhere,
-            Some(ReportFormat::Json) => {
-                Self::Json(OpenOptions::new().append(true).open("/proc/self/fd/3").ok())
-            }
-            None if io::stderr().is_terminal() => Self::Text,
-            None => Self::Line,
-        }
-    }
-
-    fn write(self, report: &ExitReport) {
-        let mut stderr = io::stderr().lock();
-        // A report that cannot be delivered does not change what the script has done.
-        let _ = match self {
-            Self::Text => text(&mut stderr, report),
-            Self::Nowhere => Ok(()),
-            Self::Line => match report.outcome {
-                Outcome::Exited { .. } | Outcome::Signaled { .. } => Ok(()),
-                _ => writeln!(stderr, "automa: the script {}", report.outcome),
-            },
-            Self::Json(file) => {
-                let line = serde_json::to_string(report).unwrap_or_default();
-                match file {
-                    Some(mut file) => writeln!(file, "{line}"),
-                    None => writeln!(stderr, "{line}"),
-                }
-            }
-        };
-    }
-}
-
-/// The report for people: what happened, what it used, what confined it.
-fn text(to: &mut impl Write, report: &ExitReport) -> io::Result<()> {
-    let usage = &report.usage;
-    let state = State::from(&report.outcome);
-    match state {
-        State::Succeeded => writeln!(to, "\n─── {state}")?,
-        _ => writeln!(to, "\n─── {state}: the script {}", report.outcome)?,
-    }
-    let memory = usage.memory_peak.unwrap_or(usage.process_peak);
-    writeln!(
-        to,
-        "    used       {:.3} s, {:.3} s of processor time, {memory} of memory, {} of output, {} of files",
-        usage.wall().as_secs_f64(),
-        usage.cpu().as_secs_f64(),
-        usage.output,
-        usage.tmp,
-    )?;
-    if !report.limits_hit.is_empty() {
-        let names: Vec<&str> = report.limits_hit.iter().map(|feature| feature.name()).collect();
-        writeln!(to, "    reached    {}", names.join(", "))?;
-    }
-    let enforced = report.protections.iter().filter(|p| p.status == Status::Enforced);
-    let names: Vec<&str> = enforced.map(|protection| protection.feature.name()).collect();
-    wrapped(to, "confined by", &names)?;
-    for protection in &report.protections {
-        match &protection.status {
-            Status::Enforced => {}
-            Status::Weaker(reason) => {
-                writeln!(to, "    weaker     {}: {reason}", protection.feature)?
-            }
-            Status::Missing(reason) => {
-                writeln!(to, "    missing    {}: {reason}", protection.feature)?
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A list of words in lines of at most 90 columns.
-fn wrapped(to: &mut impl Write, title: &str, words: &[&str]) -> io::Result<()> {
-    let mut line = format!("    {title}");
-    for (index, word) in words.iter().enumerate() {
-        let comma = if index + 1 < words.len() { "," } else { "" };
-        if line.len() + word.len() + 2 > 90 {
-            writeln!(to, "{line}")?;
-            line = "              ".to_owned();
-        }
-        line = format!("{line} {word}{comma}");
-    }
-    writeln!(to, "{line}")
+    // Exit codes are bytes, and so is 128 plus a signal's number.
+    u8::try_from(code).unwrap_or(EXIT_NOT_RUN)
 }
 
 #[cfg(test)]

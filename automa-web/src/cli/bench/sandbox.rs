@@ -120,14 +120,14 @@ impl Setup {
         for (program, times) in Program::ALL.into_iter().zip(&times) {
             let name = program.name();
             let bare = Row::new(&format!("{name}, bare"), &times.bare, None, None);
-            let base = Some(bare.median_us);
+            let compared = Some(bare.median_us);
             rows.push(bare);
             let title = format!("{name}, cold, until its end is known");
-            rows.push(Row::new(&title, &times.result, base, program.target()));
+            rows.push(Row::new(&title, &times.result, compared, program.target()));
             let title = format!("{name}, cold, until its tree is gone");
-            rows.push(Row::new(&title, &times.gone, base, None));
+            rows.push(Row::new(&title, &times.gone, compared, None));
             if self.bwrap {
-                rows.push(Row::new(&format!("{name}, bubblewrap"), &times.bwrap, base, None));
+                rows.push(Row::new(&format!("{name}, bubblewrap"), &times.bwrap, compared, None));
             }
         }
         let title = format!("{title} ({rounds} rounds, all rows interleaved)");
@@ -198,7 +198,8 @@ impl Setup {
         let after = report.timeline.last().map_or(0, |step| step.ns);
         times.gone.push(gone);
         times.result.push(gone.saturating_sub(Duration::from_nanos(after)));
-        let steps = report.timeline.into_iter().map(|step| (step.name, step.ns as f64 / 1e3));
+        let micros = |ns| Duration::from_nanos(ns).as_secs_f64() * 1e6;
+        let steps = report.timeline.into_iter().map(|step| (step.name, micros(step.ns)));
         times.steps.push(steps.collect());
         Ok(())
     }

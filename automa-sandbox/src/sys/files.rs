@@ -1,0 +1,219 @@
+//! Descriptors, files, mounts and memory.
+#![expect(unsafe_code, reason = "raw system calls; each block says why it is sound")]
+
+use std::{
+    ffi::{CStr, c_char},
+    io, mem,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+use super::{check, check_long};
+
+/// Closes every descriptor from `first` on.
+pub(crate) fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: called right before exec, or at the start of the zygote: nothing owned is used later.
+    check_long(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
+}
+
+/// Makes `target` refer to what `fd` is, without close-on-exec.
+pub(crate) fn duplicate_to(fd: RawFd, target: RawFd) -> io::Result<()> {
+    // SAFETY: two integers; the caller owns `target`.
+    check(unsafe { libc::dup2(fd, target) }).map(drop)
+}
+
+/// Closes a descriptor that was received and is owned by this process alone.
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: the callers keep received descriptors as numbers and close each once.
+    unsafe { libc::close(fd) };
+}
+
+/// `mount(2)` of a new file system, without allocating.
+pub(crate) fn mount_new(
+    kind: &CStr,
+    target: &CStr,
+    flags: libc::c_ulong,
+    options: *const c_char,
+) -> io::Result<()> {
+    // SAFETY: the strings are NUL-terminated; `options` is one too (from a `Plan`) or null.
+    check(unsafe {
+        libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.cast())
+    })
+    .map(drop)
+}
+
+/// Copies the mount tree at `path` into a detached one (`open_tree(2)`, recursive).
+pub(crate) fn clone_tree(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32;
+    // SAFETY: `path` is NUL-terminated; the result is a new descriptor.
+    unsafe {
+        let fd =
+            check_long(libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// Adds `MOUNT_ATTR_*` flags to every mount of a detached tree (`mount_setattr(2)`, Linux 5.12).
+pub(crate) fn set_tree_flags(tree: BorrowedFd<'_>, set: u64) -> io::Result<()> {
+    // SAFETY: `mount_attr` is plain data for which all zeroes is a valid value.
+    let mut attributes: libc::mount_attr = unsafe { mem::zeroed() };
+    attributes.attr_set = set;
+    // SAFETY: the path is the empty string, `attributes` is live and its size is given.
+    check_long(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attributes,
+            mem::size_of_val(&attributes),
+        )
+    })
+    .map(drop)
+}
+
+/// Attaches a detached mount tree at `target` (`move_mount(2)`).
+pub(crate) fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> io::Result<()> {
+    const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
+    // SAFETY: both paths are NUL-terminated.
+    check_long(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            target.as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
+        )
+    })
+    .map(drop)
+}
+
+/// Whether the kernel's proc knows an option, asked of an unmounted instance (`fsconfig(2)`).
+pub(crate) fn proc_supports(key: &CStr, value: &CStr) -> bool {
+    const FSCONFIG_SET_STRING: u32 = 1;
+    // SAFETY: all strings are NUL-terminated, and the descriptor is closed once.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_fsopen, c"proc".as_ptr(), 0);
+        if fd < 0 {
+            return false;
+        }
+        let result = libc::syscall(
+            libc::SYS_fsconfig,
+            fd,
+            FSCONFIG_SET_STRING,
+            key.as_ptr(),
+            value.as_ptr(),
+            0,
+        );
+        libc::close(fd as RawFd);
+        result == 0
+    }
+}
+
+/// What a file system holds, by `statfs(2)`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Filled {
+    pub(crate) bytes_used: u64,
+    pub(crate) bytes_free: u64,
+    pub(crate) inodes_used: u64,
+    pub(crate) inodes_free: u64,
+}
+
+/// Asks the file system at `path` how full it is.
+pub(crate) fn filled(path: &CStr) -> Filled {
+    // SAFETY: `statfs` is plain data, filled in by the call; `path` is NUL-terminated.
+    let stat = unsafe {
+        let mut stat: libc::statfs = mem::zeroed();
+        if libc::statfs(path.as_ptr(), &raw mut stat) < 0 {
+            return Filled::default();
+        }
+        stat
+    };
+    let block = stat.f_bsize as u64;
+    Filled {
+        bytes_used: (stat.f_blocks - stat.f_bfree) * block,
+        bytes_free: stat.f_bfree * block,
+        inodes_used: stat.f_files - stat.f_ffree,
+        inodes_free: stat.f_ffree,
+    }
+}
+
+/// Makes a directory.
+pub(crate) fn make_dir(path: &CStr, mode: u32) -> io::Result<()> {
+    // SAFETY: `path` is NUL-terminated.
+    check(unsafe { libc::mkdir(path.as_ptr(), mode) }).map(drop)
+}
+
+/// Changes the working directory.
+pub(crate) fn change_dir(path: &CStr) -> io::Result<()> {
+    // SAFETY: `path` is NUL-terminated.
+    check(unsafe { libc::chdir(path.as_ptr()) }).map(drop)
+}
+
+/// Creates a file that must not exist yet and writes all of `data` to it.
+pub(crate) fn create_file(path: *const c_char, mode: u32, data: &[u8]) -> io::Result<()> {
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: `path` is a NUL-terminated string of a `Plan`.
+    let fd = check(unsafe { libc::open(path, flags, mode) })?;
+    let mut rest = data;
+    let mut result = Ok(());
+    while !rest.is_empty() {
+        // SAFETY: `rest` is a live slice.
+        let n = unsafe { libc::write(fd, rest.as_ptr().cast(), rest.len()) };
+        if n <= 0 {
+            result = Err(io::Error::last_os_error());
+            break;
+        }
+        rest = &rest[n as usize..];
+    }
+    close(fd);
+    result
+}
+
+/// A private, writable copy of a memory file, unmapped when dropped.
+pub(crate) struct Mapping {
+    start: *mut u8,
+    len: usize,
+}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `fd`; writes to the mapping stay in this process.
+    pub(crate) fn new(fd: RawFd, len: usize) -> io::Result<Self> {
+        // SAFETY: the kernel picks the address; a private mapping is shared with nobody, and the
+        // sender of the file never shrinks it (it has no other use for it).
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE,
+                fd,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { start: start.cast(), len })
+    }
+
+    /// The mapped bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: `start..start+len` is mapped readable until `self` is dropped.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+
+    /// The mapped bytes, to be changed.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as `bytes`, mapped writable, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by `new` and no reference to it is left.
+        unsafe { libc::munmap(self.start.cast(), self.len) };
+    }
+}

@@ -1,0 +1,318 @@
+//! Processes: forks of three kinds, waiting, signals, clocks.
+#![expect(unsafe_code, reason = "raw system calls; each block says why it is sound")]
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    io, mem,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
+    time::Duration,
+};
+
+use super::{check, check_long};
+
+/// Which side of a fork this is.
+pub(crate) enum Forked {
+    /// The new process.
+    Child,
+    /// The caller.
+    Parent,
+}
+
+/// `fork(2)`. Must be called by a single-threaded process: the child continues on a copy of its
+/// memory.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: the zygote, the only caller, made sure that it has one thread, so nothing that the
+    // child inherits can be torn.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        _ => Ok(Forked::Parent),
+    }
+}
+
+/// Memory for the stack of a child that shares its parent's memory.
+pub(crate) struct Stack(Box<[u128]>);
+
+impl Stack {
+    /// 256 KiB: far more than the straight-line code of init and payload needs.
+    pub(crate) fn new() -> Self {
+        Self(vec![0; (256 << 10) / mem::size_of::<u128>()].into_boxed_slice())
+    }
+}
+
+/// `CLONE_INTO_CGROUP` of linux/sched.h; libc's constant has overflowed.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Ends the process when it is dropped, that is when something unwinds past it.
+struct Abort;
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+/// Starts a process with new namespaces that shares this process's memory (`CLONE_VM`, which
+/// spares copying page tables, the largest part of a fork), calls `meanwhile` with its id and
+/// pidfd, and waits until it has ended.
+///
+/// The child runs `main(data)` on `stack`; `cgroup` is a cgroup v2 directory that it is born in
+/// (`CLONE_INTO_CGROUP`, Linux 5.7).
+///
+/// The two run at the same time and also share `errno`. So that neither reads the other's,
+/// `meanwhile` should make no call that fails in the ordinary course of things.
+pub(crate) fn run_sharing<T, R>(
+    flags: i32,
+    cgroup: Option<BorrowedFd<'_>>,
+    stack: &mut Stack,
+    (main, data): (fn(&mut T) -> !, &mut T),
+    meanwhile: impl FnOnce(libc::pid_t, OwnedFd) -> R,
+) -> io::Result<(Ended, R)> {
+    struct Start<'a, T> {
+        main: fn(&mut T) -> !,
+        data: &'a mut T,
+    }
+    extern "C" fn enter<T>(start: *mut Start<'_, T>) -> ! {
+        // SAFETY: `start` is the one below, which lives and is not touched until this process has
+        // ended: the caller's function returns only after that.
+        let start = unsafe { &mut *start };
+        (start.main)(start.data)
+    }
+    let mut start = Start { main, data };
+    let mut pidfd: RawFd = -1;
+    // SAFETY: `clone_args` is plain data for which all zeroes is a valid value.
+    let mut args: libc::clone_args = unsafe { mem::zeroed() };
+    args.flags = (flags | libc::CLONE_VM | libc::CLONE_PIDFD) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.pidfd = &raw mut pidfd as u64;
+    args.stack = stack.0.as_mut_ptr() as u64;
+    args.stack_size = mem::size_of_val(&*stack.0) as u64;
+    if let Some(dir) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = dir.as_raw_fd() as u64;
+    }
+    let result: i64;
+    // SAFETY: the kernel preserves all registers but rax, rcx and r11 in both processes. The child
+    // begins with rsp at the 16-byte aligned end of `stack`, calls `enter`, which has the C calling
+    // convention and never returns. The parent goes on behind the label; the child changed none of
+    // its registers and, but for `start`, none of its memory that Rust knows of.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, {start}",
+            "call {enter}",
+            "ud2",
+            "2:",
+            start = in(reg) &raw mut start,
+            enter = in(reg) enter::<T> as *const (),
+            inout("rax") libc::SYS_clone3 => result,
+            in("rdi") &raw const args,
+            in("rsi") mem::size_of_val(&args),
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result as i32));
+    }
+    // From here to the child's end `start` and `stack` must stay: nothing may unwind past.
+    let guard = Abort;
+    // SAFETY: the kernel stored a new descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let pid = result as libc::pid_t;
+    let value = meanwhile(pid, pidfd);
+    let ended = loop {
+        match wait(pid) {
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            // Waiting for one's own child cannot fail otherwise; going on would free its stack.
+            Err(_) => drop(Abort),
+            Ok(ended) => break ended,
+        }
+    };
+    mem::forget(guard);
+    Ok((ended, value))
+}
+
+/// Keeps the mount namespace of a process alive until the result is dropped, where the kernel
+/// offers that (`PIDFD_GET_MNT_NAMESPACE`, Linux 6.11).
+pub(crate) fn hold_mounts(pidfd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    const PIDFD_GET_MNT_NAMESPACE: libc::c_ulong = 0xff03;
+    // SAFETY: the request takes no argument and returns a new descriptor.
+    unsafe {
+        let fd = libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_MNT_NAMESPACE, 0);
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Starts a child that shares this process's memory and runs `main(data)` on `stack`, while the
+/// caller waits until the child has exec'd or ended (`CLONE_VM | CLONE_VFORK`). What the child
+/// wrote to `data` is seen by the caller.
+pub(crate) fn spawn_sharing<T>(
+    stack: &mut Stack,
+    main: fn(&mut T) -> i32,
+    data: &mut T,
+) -> io::Result<libc::pid_t> {
+    struct Start<'a, T> {
+        main: fn(&mut T) -> i32,
+        data: &'a mut T,
+    }
+    extern "C" fn enter<T>(start: *mut c_void) -> c_int {
+        // SAFETY: `start` is the `Start` below. The caller is suspended until this process has
+        // exec'd or ended, so this is the only live reference to it.
+        let start = unsafe { &mut *start.cast::<Start<'_, T>>() };
+        (start.main)(start.data)
+    }
+    let mut start = Start { main, data };
+    let top = stack.0.as_mut_ptr_range().end.cast::<c_void>();
+    // SAFETY: `top` is the 16-byte aligned end of memory that outlives the child's use of it, as
+    // CLONE_VFORK suspends this process meanwhile; `start` likewise.
+    check(unsafe {
+        libc::clone(
+            enter::<T>,
+            top,
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut start).cast(),
+        )
+    })
+}
+
+/// How a child ended, by `wait4(2)`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ended {
+    /// Process id as this process's pid namespace numbers it.
+    pub(crate) pid: libc::pid_t,
+    /// Wait status, to be read with `WIFEXITED` and its family.
+    pub(crate) status: c_int,
+    /// What the child and all descendants it waited for used.
+    pub(crate) used: Used,
+}
+
+/// The parts of `struct rusage` that are of use here.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Used {
+    pub(crate) user: Duration,
+    pub(crate) system: Duration,
+    /// Largest resident set of one process, in bytes.
+    pub(crate) max_rss: u64,
+}
+
+/// Waits for a child (`-1`: any). Fails with `EINTR` when a signal handler ran.
+pub(crate) fn wait(pid: libc::pid_t) -> io::Result<Ended> {
+    let mut status = 0;
+    // SAFETY: `rusage` is plain data for which all zeroes is a valid value.
+    let mut usage: libc::rusage = unsafe { mem::zeroed() };
+    // SAFETY: both pointers are to live, writable values of the types wait4 fills in.
+    let pid = check(unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) })?;
+    let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
+    let used = Used {
+        user: time(usage.ru_utime),
+        system: time(usage.ru_stime),
+        max_rss: usage.ru_maxrss as u64 * 1024,
+    };
+    Ok(Ended { pid, status, used })
+}
+
+/// Sends a signal through a pidfd, which cannot hit a recycled process id.
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
+    // SAFETY: no memory is passed but a null `siginfo`, which the call allows.
+    check_long(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// Sends a signal to a process, or with a negative `pid` to a process group.
+pub(crate) fn kill(pid: libc::pid_t, signal: c_int) {
+    // SAFETY: kill takes two integers. A failure means that nobody is left to be told.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Ends this process at once: no destructor and no `atexit` handler of the forked program runs.
+pub(crate) fn exit_now(code: c_int) -> ! {
+    // SAFETY: _exit does not return and touches no memory.
+    unsafe { libc::_exit(code) }
+}
+
+/// Replaces this process's program. Returns only on failure.
+pub(crate) fn execve(
+    program: *const c_char,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+) -> io::Error {
+    // SAFETY: the pointers come from a `Plan`, which checked at `Plan::map` that all three are
+    // NUL-terminated strings and null-terminated arrays inside one live mapping.
+    unsafe { libc::execve(program, argv, envp) };
+    io::Error::last_os_error()
+}
+
+/// A descriptor that becomes readable when the process ends (`pidfd_open(2)`).
+pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: two integers; the result is a new descriptor.
+    unsafe {
+        let fd = check_long(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// Names this process for `ps`, at most 15 bytes.
+pub(crate) fn set_name(name: &CStr) {
+    // SAFETY: PR_SET_NAME reads a NUL-terminated string. The name is decoration: errors are none.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+/// Sets all signal dispositions to their defaults and unblocks every signal. Rust's runtime
+/// ignores `SIGPIPE` and the embedder may block more; a payload would inherit both.
+pub(crate) fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is a valid disposition. KILL, STOP and libc's own two signals refuse.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: `set` is initialised by sigemptyset before it is read.
+    unsafe {
+        let mut set: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut());
+    }
+}
+
+/// Has `handler` called for `signal`, without restarting interrupted calls.
+///
+/// `handler` must do only what `signal-safety(7)` allows.
+pub(crate) fn handle_signal(signal: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: `sigaction` is plain data; the handler is an `extern "C"` function that lives
+    // forever, and by contract async-signal-safe.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        libc::sigaction(signal, &raw const action, ptr::null_mut());
+    }
+}
+
+/// Ignores a signal; for `SIGCHLD` the kernel then reaps children by itself.
+pub(crate) fn ignore(signal: c_int) {
+    // SAFETY: SIG_IGN is a valid disposition of every signal that has one.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Sends this process `SIGALRM` after `seconds`.
+pub(crate) fn alarm(seconds: u32) {
+    // SAFETY: alarm takes one integer and cannot fail.
+    unsafe { libc::alarm(seconds) };
+}
+
+/// Time of `CLOCK_MONOTONIC` in nanoseconds, comparable between processes of one machine.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a live timespec; CLOCK_MONOTONIC always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}

@@ -1,0 +1,111 @@
+//! The report at the end of `automa run`.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IsTerminal, Write},
+};
+
+use automa_core::execution::State;
+use automa_sandbox::{ExitReport, Outcome, Protection, Status};
+use clap::ValueEnum;
+
+/// How the report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+    None,
+}
+
+/// Where the report goes; found before any descriptor is opened, as 3 might then be ours.
+pub(super) enum Target {
+    Text,
+    /// One line, and only when a limit or the like ended the script.
+    Line,
+    Nowhere,
+    /// Descriptor 3 if it is open, else stderr.
+    Json(Option<File>),
+}
+
+impl Target {
+    pub(super) fn find(format: Option<Format>) -> Self {
+        match format {
+            Some(Format::Text) => Self::Text,
+            Some(Format::None) => Self::Nowhere,
+            Some(Format::Json) => {
+                Self::Json(OpenOptions::new().append(true).open("/proc/self/fd/3").ok())
+            }
+            None if io::stderr().is_terminal() => Self::Text,
+            None => Self::Line,
+        }
+    }
+
+    pub(super) fn write(self, report: &ExitReport) {
+        let mut stderr = io::stderr().lock();
+        // A report that cannot be delivered does not change what the script has done.
+        let _ = match self {
+            Self::Text => text(&mut stderr, report),
+            Self::Nowhere => Ok(()),
+            Self::Line => match report.outcome {
+                Outcome::Exited { .. } | Outcome::Signaled { .. } => Ok(()),
+                _ => writeln!(stderr, "automa: the script {}", report.outcome),
+            },
+            Self::Json(file) => {
+                let line = serde_json::to_string(report).unwrap_or_default();
+                match file {
+                    Some(mut file) => writeln!(file, "{line}"),
+                    None => writeln!(stderr, "{line}"),
+                }
+            }
+        };
+    }
+}
+
+/// The report for people: what happened, what it used, what confined it.
+fn text(to: &mut impl Write, report: &ExitReport) -> io::Result<()> {
+    let usage = &report.usage;
+    let state = State::from(&report.outcome);
+    match state {
+        State::Succeeded => writeln!(to, "\n─── {state}")?,
+        _ => writeln!(to, "\n─── {state}: the script {}", report.outcome)?,
+    }
+    let memory = usage.memory_peak.unwrap_or(usage.process_peak);
+    writeln!(
+        to,
+        "    used       {:.3} s, {:.3} s of processor time, {memory} of memory, {} of output, {} of files",
+        usage.wall().as_secs_f64(),
+        usage.cpu().as_secs_f64(),
+        usage.output,
+        usage.tmp,
+    )?;
+    if !report.limits_hit.is_empty() {
+        let names: Vec<&str> = report.limits_hit.iter().map(|feature| feature.name()).collect();
+        writeln!(to, "    reached    {}", names.join(", "))?;
+    }
+    let enforced = report.protections.iter().filter(|p| p.status == Status::Enforced);
+    let names: Vec<&str> = enforced.map(|protection| protection.feature.name()).collect();
+    wrapped(to, "confined by", &names)?;
+    for Protection { feature, status } in &report.protections {
+        let (word, reason) = match status {
+            Status::Enforced => continue,
+            Status::Weaker(reason) => ("weaker", reason),
+            Status::Missing(reason) => ("missing", reason),
+        };
+        writeln!(to, "    {word:10} {feature}: {reason}")?;
+    }
+    Ok(())
+}
+
+/// A list of words in lines of at most 90 columns.
+fn wrapped(to: &mut impl Write, title: &str, words: &[&str]) -> io::Result<()> {
+    let mut line = format!("    {title}");
+    for (index, word) in words.iter().enumerate() {
+        let comma = if index + 1 < words.len() { "," } else { "" };
+        if line.len() + word.len() + 2 > 90 {
+            writeln!(to, "{line}")?;
+            " ".repeat(14).clone_into(&mut line);
+        }
+        line = format!("{line} {word}{comma}");
+    }
+    writeln!(to, "{line}")
+}
