@@ -1,0 +1,59 @@
+//! Runs a sandbox under an allocator that ends any process which allocates as a sandbox's init or
+//! payload. Those share their slot's memory: an allocation there would corrupt it.
+//!
+//! Inside its own process namespace an init has the id 1 and the payload, before its exec, 2.
+#![expect(unsafe_code, reason = "an allocator cannot be had without")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    process::ExitCode,
+};
+
+use automa_sandbox::{Engine, EngineConfig, Error, Runtime};
+
+struct NotInside;
+
+impl NotInside {
+    fn check() {
+        if nix::unistd::getpid().as_raw() <= 2 {
+            std::process::abort();
+        }
+    }
+}
+
+// SAFETY: all work is left to the system's allocator.
+unsafe impl GlobalAlloc for NotInside {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::check();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Self::check();
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: NotInside = NotInside;
+
+#[tokio::main(flavor = "current_thread")]
+async fn run() -> Result<bool, Error> {
+    let engine = Engine::start(EngineConfig::default()).await?;
+    let script = "import sys; print(sys.stdin.read()); sys.exit(3)";
+    let command = Runtime::python()?.command(script, "script.py").stdin(b"input".to_vec());
+    let good = engine.output(command).await?;
+    // A start that fails is reported by init as well.
+    let missing = engine.output(automa_sandbox::Command::new("/no/such/program")).await?;
+    eprintln!("{:?} {:?}", good.report.outcome, missing.report.outcome);
+    Ok(good.stdout == b"input\n"
+        && good.report.outcome == automa_sandbox::Outcome::Exited { code: 3 }
+        && matches!(missing.report.outcome, automa_sandbox::Outcome::SetupFailed { .. }))
+}
+
+fn main() -> Result<ExitCode, Error> {
+    automa_sandbox::reexec_guard();
+    Ok(if run()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
