@@ -177,9 +177,9 @@ impl Facts {
         let at = |mark: Mark| exited.marks[mark as usize];
         vec![
             step("request reaches the slot", at(Mark::Received)),
-            step("clone3 with five namespaces", at(Mark::InitRuns)),
+            step("clone3 with new namespaces", at(Mark::InitRuns)),
             step("mount proc", at(Mark::ProcMounted)),
-            step("map the plan, mount the tmpfs", at(Mark::JobMounted)),
+            step("mount the tmpfs", at(Mark::JobMounted)),
             step("clone the payload", at(Mark::PayloadRuns)),
             step("identity, capabilities, files", at(Mark::FilesMade)),
             step("resource limits, Landlock", at(Mark::Landlocked)),

@@ -29,6 +29,7 @@ use crate::{
     stdio, supervisor, sys,
     zygote::{
         self,
+        plan::PlanFile,
         protocol::{Built, Event, MAX_JSON, NewSlot, Template},
     },
 };
@@ -140,6 +141,7 @@ pub(crate) struct Slot {
     pub(crate) index: usize,
     pub(crate) link: Link,
     pub(crate) leaf: Leaf,
+    pub(crate) plans: PlanFile,
 }
 
 impl Engine {
@@ -280,17 +282,21 @@ impl Shared {
 
     /// Has the zygote fork a slot and waits until it has settled.
     async fn new_slot(&self, index: usize) -> Result<Slot, Error> {
-        let leaf = self.groups.leaf(index).map_err(Error::io("creating a cgroup"))?;
+        let mut leaf = self.groups.leaf(index).map_err(Error::io("creating a cgroup"))?;
+        let plans = PlanFile::new().map_err(Error::io("creating a memory file"))?;
         let (link, theirs) = Link::pair().map_err(Error::io("creating a socket"))?;
         let attach = leaf.attach_files().map_err(Error::io("opening a cgroup"))?;
-        let mut fds = vec![theirs.as_raw_fd()];
+        let mut fds = vec![theirs.as_raw_fd(), plans.as_raw_fd()];
         fds.extend(attach.iter().map(AsRawFd::as_raw_fd));
         send_json(&self.link, &NewSlot { index }, &fds)?;
         drop(theirs);
         let mut buffer = [0; Event::SIZE];
         let (len, _) = link.receive(&mut buffer).await.map_err(Error::io("starting a helper"))?;
         match Event::decode(&buffer[..len]) {
-            Some(Event::Ready) => Ok(Slot { index, link, leaf }),
+            Some(Event::Ready) => {
+                leaf.begin().map_err(Error::io("reading a cgroup"))?;
+                Ok(Slot { index, link, leaf, plans })
+            }
             Some(Event::Failed { stage, errno }) => {
                 let source = io::Error::from_raw_os_error(errno);
                 Err(Error::Host { stage, detail: String::new(), source })
@@ -333,14 +339,20 @@ impl Lease {
         self.slot.as_mut().expect("a lease holds its slot until it is dropped")
     }
 
+    /// Returns a slot that was not used.
+    pub(crate) fn give_back(mut self) {
+        self.shared.idle().extend(self.slot.take());
+    }
+
     /// Makes the slot ready for the next run and returns it; a new process takes the place of one
     /// that is lost.
     pub(crate) async fn settle(mut self, lost: bool) {
         let Some(mut slot) = self.slot.take() else { return };
         let index = slot.index;
-        let recycled = slot.leaf.recycle();
-        let slot = match recycled {
-            Ok(_) if !lost => Ok(slot),
+        // All that a start need not do itself is done here.
+        let ready = slot.leaf.recycle().and_then(|_| slot.leaf.begin());
+        let slot = match ready.and_then(|()| slot.plans.clear()) {
+            Ok(()) if !lost => Ok(slot),
             // Groups that cannot be used again are left to their drop; new ones are made.
             _ => {
                 drop(slot);

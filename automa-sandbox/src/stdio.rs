@@ -23,11 +23,6 @@ use crate::{
 /// Most bytes of one chunk: as much as a pipe holds (`pipe(7)`).
 const CHUNK: usize = 64 << 10;
 
-/// A buffer for [`Pipes::next`].
-pub(crate) fn buffer() -> Box<[u8]> {
-    vec![0; CHUNK].into_boxed_slice()
-}
-
 /// `/dev/null`, opened once for all sandboxes.
 pub(crate) fn null() -> io::Result<OwnedFd> {
     Ok(OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
@@ -51,13 +46,15 @@ pub(crate) fn input(stdin: Stdin, null: &OwnedFd) -> io::Result<OwnedFd> {
 pub(crate) fn outputs(stdout: &Stdout, null: &OwnedFd) -> io::Result<(Pipes, [OwnedFd; 2])> {
     match stdout {
         Stdout::Null => {
-            let pipes = Pipes { stdout: None, stderr: None };
+            let pipes = Pipes { stdout: None, stderr: None, buffer: Box::default() };
             Ok((pipes, [null.try_clone()?, null.try_clone()?]))
         }
         Stdout::Piped => {
             let (stdout, to_stdout) = pipe()?;
             let (stderr, to_stderr) = pipe()?;
-            Ok((Pipes { stdout: Some(stdout), stderr: Some(stderr) }, [to_stdout, to_stderr]))
+            let buffer = vec![0; CHUNK].into_boxed_slice();
+            let pipes = Pipes { stdout: Some(stdout), stderr: Some(stderr), buffer };
+            Ok((pipes, [to_stdout, to_stderr]))
         }
     }
 }
@@ -74,6 +71,7 @@ fn pipe() -> io::Result<(Receiver, OwnedFd)> {
 pub(crate) struct Pipes {
     stdout: Option<Receiver>,
     stderr: Option<Receiver>,
+    buffer: Box<[u8]>,
 }
 
 impl Pipes {
@@ -85,16 +83,12 @@ impl Pipes {
     /// Waits for room in `to`, then for output. `None` when nobody listens at `to` any more: call
     /// again without it, so that the program can go on. An empty chunk marks the end of a stream.
     /// May be cancelled without loss.
-    pub(crate) async fn next(
-        &mut self,
-        to: Option<&mpsc::Sender<Chunk>>,
-        buffer: &mut [u8],
-    ) -> Option<Chunk> {
+    pub(crate) async fn next(&mut self, to: Option<&mpsc::Sender<Chunk>>) -> Option<Chunk> {
         let _room = match to {
             Some(to) => Some(to.reserve().await.ok()?),
             None => None,
         };
-        let (first, second) = buffer.split_at_mut(CHUNK / 2);
+        let (first, second) = self.buffer.split_at_mut(self.buffer.len() / 2);
         let (stream, bytes) = tokio::select! {
             n = read(&mut self.stdout, first) => (Stream::Stdout, &first[..n]),
             n = read(&mut self.stderr, second) => (Stream::Stderr, &second[..n]),

@@ -28,7 +28,7 @@ use crate::{
     sys,
     zygote::{
         INSIDE_ID,
-        plan::{Contents, LIMITS, UNLIMITED},
+        plan::{self, Contents, LIMITS, UNLIMITED},
         protocol::{Event, Request},
     },
 };
@@ -55,24 +55,48 @@ pub(crate) fn start(
     prepared: &Prepared,
     protections: Vec<Protection>,
 ) -> Result<Child, Error> {
+    let (chunks, output) = mpsc::channel(CHUNKS);
+    let (control, requests) = mpsc::unbounded_channel();
+    let (conclude, report) = oneshot::channel();
+    let (run, pipes) = match send(&mut lease, command, prepared, chunks) {
+        Ok(sent) => sent,
+        Err(error) => {
+            lease.give_back();
+            return Err(error);
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "joined by its permit: Engine::shutdown")]
+    tokio::spawn(async move {
+        let lost = run.supervise(&mut lease, pipes, requests, protections, conclude).await;
+        // The caller first: it may be on this thread, and its report is ready.
+        tokio::task::yield_now().await;
+        lease.settle(lost).await;
+    });
+    Ok(Child { output, control, report })
+}
+
+/// Sets limits, connects input and output, and sends the request.
+fn send(
+    lease: &mut Lease,
+    command: Command,
+    prepared: &Prepared,
+    chunks: mpsc::Sender<Chunk>,
+) -> Result<(Run, Pipes), Error> {
     let limits = command.policy.limits_ref().clone();
     let null = lease.shared().null();
     let stdin = stdio::input(command.stdin, null).map_err(Error::io("preparing the input"))?;
     let (pipes, outputs) =
         stdio::outputs(&command.stdout, null).map_err(Error::io("creating a pipe"))?;
     let host = lease.shared().host().clone();
+    let begun = Instant::now();
     let mut facts = Facts::new(limits.clone(), sys::monotonic_ns());
     let slot = lease.slot();
     slot.leaf.apply(&group_limits(&host, &limits)).map_err(Error::io("limiting a cgroup"))?;
-    slot.leaf.begin().map_err(Error::io("reading a cgroup"))?;
-    let fds = [stdin.as_raw_fd(), outputs[0].as_raw_fd(), outputs[1].as_raw_fd()];
+    let plan_len = write_plan(slot, &host, prepared, &limits)?;
+    let mut fds = vec![stdin.as_raw_fd(), outputs[0].as_raw_fd(), outputs[1].as_raw_fd()];
+    fds.extend(slot.leaf.birthplace().map(|dir| dir.as_raw_fd()));
     // A slot that has died meanwhile shows as a lost run, and is replaced after it.
-    facts.slot_lost = request(slot, &host, prepared, &limits, fds).is_err();
-    drop((stdin, outputs));
-    let (chunks, output) = mpsc::channel(CHUNKS);
-    let (control, requests) = mpsc::unbounded_channel();
-    let (conclude, report) = oneshot::channel();
-    let begun = Instant::now();
+    facts.slot_lost = slot.link.send(&Request { plan_len }.encode(), &fds).is_err();
     let run = Run {
         begun,
         wall: begun + limits.wall,
@@ -86,22 +110,16 @@ pub(crate) fn start(
         limits,
         facts,
     };
-    #[expect(clippy::disallowed_methods, reason = "joined by its permit: Engine::shutdown")]
-    tokio::spawn(async move {
-        let lost = run.supervise(&mut lease, pipes, requests, protections, conclude).await;
-        lease.settle(lost).await;
-    });
-    Ok(Child { output, control, report })
+    Ok((run, pipes))
 }
 
-/// Hands plan and descriptors to the slot.
-fn request(
-    slot: &Slot,
+/// Writes what is to be run where the slot reads it. Returns its length.
+fn write_plan(
+    slot: &mut Slot,
     host: &Host,
     prepared: &Prepared,
     limits: &Limits,
-    stdio: [i32; 3],
-) -> io::Result<()> {
+) -> Result<u64, Error> {
     let id = host.facts().first_uid.map_or(INSIDE_ID, |first| first + slot.index as u32);
     let tmpfs = format!(
         "mode=0755,size={},nr_inodes={},uid={id},gid={id}",
@@ -111,16 +129,18 @@ fn request(
         program: &prepared.program,
         args: &prepared.args,
         env: &prepared.env,
-        tmpfs: &CString::new(tmpfs)?,
+        tmpfs: &CString::new(tmpfs).map_err(Error::io("preparing the plan"))?,
         files: &prepared.files,
         alarm: u32::try_from(limits.wall.as_secs() + INIT_PATIENCE).unwrap_or(u32::MAX),
         limits: process_limits(host, limits),
     };
-    let (plan, plan_len) = contents.to_memory_file()?;
-    let mut fds = vec![plan.as_raw_fd()];
-    fds.extend(stdio);
-    fds.extend(slot.leaf.birthplace().map(|dir| dir.as_raw_fd()));
-    slot.link.send(&Request { plan_len }.encode(), &fds)
+    slot.plans.write(&contents).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => Error::InvalidCommand(format!(
+            "script, files, arguments and environment together are larger than {}",
+            Bytes(plan::CAPACITY as u64)
+        )),
+        _ => Error::io("writing the plan")(error),
+    })
 }
 
 /// The limits that groups hold here.
@@ -215,7 +235,6 @@ impl Run {
         conclude: oneshot::Sender<ExitReport>,
     ) -> bool {
         let mut event = [0; Event::SIZE];
-        let mut buffer = stdio::buffer();
         let mut next_tick = self.begun + self.tick;
         while !self.is_over() || !pipes.are_closed() {
             let slot: &mut Slot = lease.slot();
@@ -234,7 +253,7 @@ impl Run {
                     next_tick = Instant::now() + self.tick;
                 }
                 request = requests.recv(), if !self.is_over() => self.on_request(request, slot),
-                chunk = pipes.next(self.chunks.as_ref(), &mut buffer), if !pipes.are_closed() => {
+                chunk = pipes.next(self.chunks.as_ref()), if !pipes.are_closed() => {
                     match chunk {
                         Some(chunk) => self.on_output(chunk, slot),
                         None => self.chunks = None,

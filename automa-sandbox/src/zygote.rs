@@ -126,12 +126,12 @@ fn serve() -> io::Result<()> {
         }
     };
     while let Some((NewSlot { index }, mut fds)) = protocol::receive_json(&socket)? {
-        let Some(slot_socket) = fds.take(0) else { continue };
-        let attach: Vec<OwnedFd> = (1..fds.len()).filter_map(|index| fds.take(index)).collect();
+        let (Some(slot_socket), Some(plans)) = (fds.take(0), fds.take(1)) else { continue };
+        let attach: Vec<OwnedFd> = (2..fds.len()).filter_map(|index| fds.take(index)).collect();
         // On failure the slot's socket closes, which is how the server learns of it.
         if let Ok(Forked::Child) = sys::fork() {
             drop(socket);
-            slot::run(index, &slot_socket, attach, &shared);
+            slot::run(index, &slot_socket, &plans, attach, &shared);
         }
     }
     end_slots();

@@ -171,24 +171,26 @@ pub(crate) fn create_file(path: *const c_char, mode: u32, data: &[u8]) -> io::Re
     result
 }
 
-/// A private, writable copy of a memory file, unmapped when dropped.
+/// A memory file that is shared with another process, unmapped when dropped.
 pub(crate) struct Mapping {
     start: *mut u8,
     len: usize,
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes of `fd`; writes to the mapping stay in this process.
-    pub(crate) fn new(fd: RawFd, len: usize) -> io::Result<Self> {
-        // SAFETY: the kernel picks the address; a private mapping is shared with nobody, and the
-        // sender of the file never shrinks it (it has no other use for it).
+    /// Maps the first `len` bytes of `file`, which must not be shorter.
+    ///
+    /// The other process is this program's other half: it changes the file only while this one
+    /// waits for a message from it, and so never under a reference.
+    pub(crate) fn new(file: &OwnedFd, len: usize) -> io::Result<Self> {
+        // SAFETY: the kernel picks the address, so no memory of ours is replaced.
         let start = unsafe {
             libc::mmap(
                 ptr::null_mut(),
                 len,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE,
-                fd,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
                 0,
             )
         };
@@ -199,14 +201,8 @@ impl Mapping {
     }
 
     /// The mapped bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: `start..start+len` is mapped readable until `self` is dropped.
-        unsafe { std::slice::from_raw_parts(self.start, self.len) }
-    }
-
-    /// The mapped bytes, to be changed.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as `bytes`, mapped writable, and `self` is borrowed exclusively.
+        // SAFETY: the range is mapped until `self` is dropped, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Setup<'a> {
     /// The ids to take on; `None` in a user namespace, which has only one.
     pub(super) uid: Option<u32>,
     pub(super) shared: &'a Shared,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a Plan<'a>,
     pub(super) marks: Marks,
     /// Set when a step failed and the program did not run.
     pub(super) failed: Option<(Stage, io::Error)>,
@@ -54,7 +54,7 @@ pub(super) fn run(setup: &mut Setup<'_>) -> i32 {
     127
 }
 
-fn confine(setup: &mut Setup<'_>, plan: &Plan) -> Result<(), (Stage, io::Error)> {
+fn confine(setup: &mut Setup<'_>, plan: &Plan<'_>) -> Result<(), (Stage, io::Error)> {
     let at = |stage| move |error| (stage, error);
     for (fd, target) in setup.stdio.into_iter().zip(0..) {
         sys::duplicate_to(fd, target).map_err(at(Stage::Stdio))?;
@@ -82,7 +82,7 @@ fn confine(setup: &mut Setup<'_>, plan: &Plan) -> Result<(), (Stage, io::Error)>
 }
 
 /// Makes the directories of the writable file system, and the files of the plan.
-fn make_files(plan: &Plan) -> Result<(), (Stage, io::Error)> {
+fn make_files(plan: &Plan<'_>) -> Result<(), (Stage, io::Error)> {
     let at = |error| (Stage::Files, error);
     for (dir, mode) in
         [(c"/automa/job/work", 0o755), (c"/automa/job/tmp", 0o777), (c"/automa/job/shm", 0o777)]

@@ -1,6 +1,7 @@
-//! What one sandbox is to do, as one block of bytes in a memory file: the server writes it, init
-//! maps it and points `execve(2)` straight into it. Nothing secret travels through arguments of a
-//! host process, and init needs no allocation to read it.
+//! What one sandbox is to do, as one block of bytes in memory that server and slot share: the
+//! server writes it, the payload points `execve(2)` straight into it. Nothing secret travels through
+//! the arguments of a host process, nothing is allocated to read it, and no file is made for it at
+//! each start.
 //!
 //! The block is a header of 64-bit words followed by tables and NUL-terminated strings; all
 //! references are offsets from the start. The last byte is NUL, so every string in it ends.
@@ -8,8 +9,11 @@
 use std::{
     ffi::{CString, c_char},
     fs::File,
-    io::{self, Write},
-    os::fd::{AsRawFd, OwnedFd},
+    io,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::fs::FileExt,
+    },
     ptr,
 };
 
@@ -28,6 +32,9 @@ pub(crate) const LIMITS: [u32; 5] = [
 
 /// Leaves a resource limit as it is.
 pub(crate) const UNLIMITED: u64 = u64::MAX;
+
+/// Most bytes of a plan: scripts and files, arguments and environment together.
+pub(crate) const CAPACITY: usize = 64 << 20;
 
 const MAGIC: u64 = u64::from_be_bytes(*b"automa/1");
 const WORD: usize = size_of::<u64>();
@@ -60,15 +67,57 @@ pub(crate) struct Contents<'a> {
     pub(crate) limits: [u64; LIMITS.len()],
 }
 
-impl Contents<'_> {
-    /// Writes the plan into a new memory file. Returns it with its length.
-    pub(crate) fn to_memory_file(&self) -> io::Result<(OwnedFd, u64)> {
-        let block = self.encode();
-        let mut file = File::from(memfd_create(c"automa-plan", MFdFlags::MFD_CLOEXEC)?);
-        file.write_all(&block)?;
-        Ok((file.into(), block.len() as u64))
+/// The server's end of the shared memory of one slot.
+#[derive(Debug)]
+pub(crate) struct PlanFile {
+    file: File,
+    used: usize,
+}
+
+impl PlanFile {
+    /// Makes the memory, of which only what is written exists.
+    pub(crate) fn new() -> io::Result<Self> {
+        let file = File::from(memfd_create(c"automa-plan", MFdFlags::MFD_CLOEXEC)?);
+        file.set_len(CAPACITY as u64)?;
+        Ok(Self { file, used: 0 })
     }
 
+    /// Writes the plan of the next run. Returns its length.
+    ///
+    /// # Errors
+    ///
+    /// `FileTooLarge` when it is longer than [`CAPACITY`].
+    pub(crate) fn write(&mut self, contents: &Contents<'_>) -> io::Result<u64> {
+        let block = contents.encode();
+        if block.len() > CAPACITY {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.used = block.len();
+        self.file.write_all_at(&block, 0)?;
+        Ok(block.len() as u64)
+    }
+
+    /// Wipes the last plan, which may hold secrets, once its run is over.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
+        const KEPT: usize = 64 << 10;
+        // What is small stays allocated for the next run; what is large is given back.
+        self.file.write_all_at(&vec![0; self.used.min(KEPT)], 0)?;
+        if self.used > KEPT {
+            self.file.set_len(KEPT as u64)?;
+            self.file.set_len(CAPACITY as u64)?;
+        }
+        self.used = 0;
+        Ok(())
+    }
+}
+
+impl AsRawFd for PlanFile {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+impl Contents<'_> {
     fn encode(&self) -> Vec<u8> {
         let argv = word::COUNT;
         let envp = argv + self.args.len() + 1;
@@ -109,20 +158,22 @@ impl Contents<'_> {
     }
 }
 
-/// Init's side: a mapped plan whose every reference has been checked.
-pub(crate) struct Plan {
-    mapping: Mapping,
+/// The slot's side: a plan whose every reference has been checked.
+pub(crate) struct Plan<'a> {
+    block: &'a mut [u8],
 }
 
-impl Plan {
-    /// Maps and checks a plan, and turns its argument tables into arrays of pointers in place.
+impl<'a> Plan<'a> {
+    /// Checks the plan at the start of the shared memory, and turns its argument tables into arrays
+    /// of pointers in place.
     ///
     /// # Errors
     ///
-    /// `InvalidData` when the block is not a plan of this version or refers outside of itself.
-    pub(crate) fn map(file: &OwnedFd, len: u64) -> io::Result<Self> {
+    /// `EBADMSG` when the block is not a plan of this version or refers outside of itself.
+    pub(crate) fn read(memory: &'a mut Mapping, len: u64) -> io::Result<Self> {
         let len = usize::try_from(len).map_err(|_| invalid())?;
-        let mut plan = Self { mapping: Mapping::new(file.as_raw_fd(), len)? };
+        let block = memory.bytes_mut().get_mut(..len).ok_or_else(invalid)?;
+        let mut plan = Self { block };
         plan.check().ok_or_else(invalid)?;
         plan.relocate(word::ARGV).ok_or_else(invalid)?;
         plan.relocate(word::ENVP).ok_or_else(invalid)?;
@@ -130,7 +181,7 @@ impl Plan {
     }
 
     fn check(&self) -> Option<()> {
-        let bytes = self.mapping.bytes();
+        let bytes = &self.block;
         let strings = [word::PROGRAM, word::TMPFS];
         let valid = bytes.last() == Some(&0)
             && self.word(word::COUNT - 1).is_some()
@@ -146,7 +197,7 @@ impl Plan {
 
     /// Replaces the offsets of a table by addresses, up to its terminating zero.
     fn relocate(&mut self, table: usize) -> Option<()> {
-        let base = self.mapping.bytes().as_ptr() as u64;
+        let base = self.block.as_ptr() as u64;
         let mut at = self.word(table)? as usize / WORD;
         loop {
             let offset = self.word(at)?;
@@ -155,17 +206,17 @@ impl Plan {
             }
             self.holds(offset, 1).then_some(())?;
             let entry = at * WORD..(at + 1) * WORD;
-            self.mapping.bytes_mut()[entry].copy_from_slice(&(base + offset).to_ne_bytes());
+            self.block[entry].copy_from_slice(&(base + offset).to_ne_bytes());
             at += 1;
         }
     }
 
     fn holds(&self, offset: u64, len: u64) -> bool {
-        offset.checked_add(len).is_some_and(|end| end <= self.mapping.bytes().len() as u64)
+        offset.checked_add(len).is_some_and(|end| end <= self.block.len() as u64)
     }
 
     fn word(&self, index: usize) -> Option<u64> {
-        let bytes = self.mapping.bytes().get(index.checked_mul(WORD)?..)?.first_chunk()?;
+        let bytes = self.block.get(index.checked_mul(WORD)?..)?.first_chunk()?;
         Some(u64::from_ne_bytes(*bytes))
     }
 
@@ -179,10 +230,10 @@ impl Plan {
         ])
     }
 
-    /// Address of what the header's word `index` refers to; null never, as `map` has checked it.
+    /// Address of what the header's word `index` refers to; null never, as `read` has checked it.
     fn address(&self, index: usize) -> *const u8 {
         match self.word(index) {
-            Some(offset) => self.mapping.bytes().as_ptr().wrapping_add(offset as usize),
+            Some(offset) => self.block.as_ptr().wrapping_add(offset as usize),
             None => ptr::null(),
         }
     }
@@ -220,7 +271,7 @@ impl Plan {
 
     /// Files to make: path (NUL-terminated), mode, content.
     pub(crate) fn files(&self) -> impl Iterator<Item = (*const c_char, u32, &[u8])> {
-        let bytes = self.mapping.bytes();
+        let bytes = &*self.block;
         let count = self.word(word::FILE_COUNT).unwrap_or(0);
         (0..count).filter_map(|index| self.file_entry(index)).map(|[path, mode, data, len]| {
             let path = bytes.as_ptr().wrapping_add(path as usize).cast();
@@ -240,10 +291,10 @@ mod tests {
 
     use super::*;
 
-    fn memory_file(bytes: &[u8]) -> OwnedFd {
-        let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
-        file.write_all(bytes).unwrap();
-        file.into()
+    fn memory(bytes: &[u8]) -> Mapping {
+        let file = PlanFile::new().unwrap();
+        file.file.write_all_at(bytes, 0).unwrap();
+        Mapping::new(&file.file.into(), CAPACITY).unwrap()
     }
 
     fn c(text: &str) -> CString {
@@ -266,22 +317,45 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let block = sample();
-        let plan = Plan::map(&memory_file(&block), block.len() as u64).unwrap();
+        let mut memory = memory(&block);
+        let plan = Plan::read(&mut memory, block.len() as u64).unwrap();
         assert_eq!(plan.alarm(), 7);
         let limits: Vec<_> = plan.limits().collect();
         assert_eq!(limits, [(libc::RLIMIT_NOFILE, 64), (libc::RLIMIT_CPU, 3)]);
         let files: Vec<_> = plan.files().map(|(_, mode, data)| (mode, data.to_vec())).collect();
         assert_eq!(files, [(0o644, b"hello".to_vec()), (0o755, Vec::new())]);
         // The tables are pointers into the mapping now, ended by a null.
-        let base = plan.mapping.bytes().as_ptr() as u64;
+        let base = plan.block.as_ptr() as u64;
         let argv = plan.word(word::ARGV).unwrap() as usize / WORD;
         let strings: Vec<_> = (0..3)
             .map(|i| (plan.word(argv + i).unwrap() - base) as usize)
-            .map(|at| std::ffi::CStr::from_bytes_until_nul(&plan.mapping.bytes()[at..]).unwrap())
+            .map(|at| std::ffi::CStr::from_bytes_until_nul(&plan.block[at..]).unwrap())
             .map(|s| s.to_str().unwrap().to_owned())
             .collect();
         assert_eq!(strings, ["env", "", "päth"]);
         assert_eq!(plan.word(argv + 3), Some(0));
+    }
+
+    #[test]
+    fn a_run_leaves_nothing_of_its_plan() {
+        let mut file = PlanFile::new().unwrap();
+        for size in [10, 100_000] {
+            let files = [(c("/x"), 0o644, vec![b'S'; size])];
+            let contents = Contents {
+                program: &c("/x"),
+                args: &[],
+                env: &[],
+                tmpfs: &c(""),
+                files: &files,
+                alarm: 1,
+                limits: [UNLIMITED; LIMITS.len()],
+            };
+            let len = file.write(&contents).unwrap() as usize;
+            file.clear().unwrap();
+            let shared = file.file.try_clone().unwrap().into();
+            let mut mapping = Mapping::new(&shared, CAPACITY).unwrap();
+            assert!(mapping.bytes_mut()[..len].iter().all(|&byte| byte == 0));
+        }
     }
 
     proptest! {
@@ -292,7 +366,8 @@ mod tests {
             let len = block.len();
             block[at % len] = value;
             block.truncate(len - cut % (len / 2));
-            if let Ok(plan) = Plan::map(&memory_file(&block), block.len() as u64) {
+            let mut memory = memory(&block);
+            if let Ok(plan) = Plan::read(&mut memory, block.len() as u64) {
                 prop_assert!(plan.files().all(|(_, _, data)| data.len() <= block.len()));
                 prop_assert!(plan.limits().count() <= LIMITS.len());
             }

@@ -1,7 +1,7 @@
 //! Named messages between the server and the other side, one packet each.
 //!
 //! To the zygote: one [`Template`], then a [`NewSlot`] for each slot to fork, whose descriptors are
-//! the slot's own socket and the cgroup files it attaches itself through. To a slot: a [`Request`].
+//! the slot's own socket, the memory for its plans and the cgroup files it attaches itself through. To a slot: a [`Request`].
 //! From a slot, and from the init it forked, which share the socket: [`Event`]s.
 
 use std::{
@@ -85,15 +85,15 @@ pub(crate) fn receive_json<T: for<'de> Deserialize<'de>>(
     Ok(Some((serde_json::from_slice(&buffer[..len])?, fds)))
 }
 
-/// Asks a slot to start a sandbox. Descriptors: the plan, stdin, stdout, stderr and, where there
-/// is one, the cgroup directory its init is born in.
+/// Asks a slot to start a sandbox by the plan in its memory. Descriptors: stdin, stdout, stderr
+/// and, where there is one, the cgroup directory its init is born in.
 pub(crate) struct Request {
     pub(crate) plan_len: u64,
 }
 
 impl Request {
     pub(crate) const SIZE: usize = 8;
-    pub(crate) const MIN_FDS: usize = 4;
+    pub(crate) const MIN_FDS: usize = 3;
 
     pub(crate) fn encode(&self) -> [u8; Self::SIZE] {
         self.plan_len.to_ne_bytes()
