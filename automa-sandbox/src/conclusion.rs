@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     /// The slot ended, or did not answer in time.
     pub(crate) slot_lost: bool,
     pub(crate) group: cgroup::Usage,
+    /// The last sample of processor time and the largest of memory, where groups count neither.
+    pub(crate) sampled_cpu: Duration,
     pub(crate) sampled_peak: u64,
     pub(crate) output: u64,
     pub(crate) output_truncated: bool,
@@ -58,6 +60,7 @@ impl Facts {
             gone: None,
             slot_lost: false,
             group: cgroup::Usage::default(),
+            sampled_cpu: Duration::ZERO,
             sampled_peak: 0,
             output: 0,
             output_truncated: false,
@@ -148,7 +151,8 @@ impl Facts {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (user, system) = match (self.group.cpu_user, self.group.cpu_system) {
             (Some(user), Some(system)) => (user, system),
-            _ => (own.user, own.system),
+            // What was killed without being waited for is in the last sample only.
+            _ => (own.user.max(self.sampled_cpu.saturating_sub(own.system)), own.system),
         };
         let sampled = (self.sampled_peak > 0).then_some(self.sampled_peak);
         let disk = self.exited.map(|exited| exited.disk).unwrap_or_default();

@@ -39,6 +39,14 @@ impl Host {
         self.groups.version
     }
 
+    /// Why there are no control groups, where there are none. The protections that suffer from it
+    /// repeat this text at the end of their reasons.
+    #[must_use]
+    pub fn cgroup_problem(&self) -> Option<&str> {
+        let none = self.groups.version == "none";
+        self.groups.memory.as_ref().err().filter(|_| none).map(String::as_str)
+    }
+
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }

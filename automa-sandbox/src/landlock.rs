@@ -36,16 +36,22 @@ pub(crate) fn ruleset(abi: i32, executable: &[PathBuf]) -> io::Result<Option<Own
 }
 
 fn build(abi: i32, executable: &[PathBuf]) -> Result<Option<OwnedFd>, ::landlock::RulesetError> {
+    let (rules_net, rules_scope) = (abi >= NET_ABI, abi >= SCOPE_ABI);
     let abi = ABI::from(abi);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let devices = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
     let write = AccessFs::from_all(abi) & !devices;
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(abi))?
-        .handle_access(AccessNet::from_all(abi))?
-        .scope(Scope::from_all(abi))?
-        .create()?;
+        .handle_access(AccessFs::from_all(abi))?;
+    // To handle nothing at all is an error of its own.
+    if rules_net {
+        ruleset = ruleset.handle_access(AccessNet::from_all(abi))?;
+    }
+    if rules_scope {
+        ruleset = ruleset.scope(Scope::from_all(abi))?;
+    }
+    let mut ruleset = ruleset.create()?;
     let mut allow = |path: &Path, access: BitFlags<AccessFs>| {
         // A path that is not there (a device the host lacks) needs no rule.
         let Ok(fd) = PathFd::new(path) else { return Ok(()) };

@@ -361,6 +361,7 @@ impl Run {
         if let Some(init) = self.init.as_ref().filter(|_| self.samples) {
             let sample = sampling::tree_below(init.pid);
             self.facts.sampled_peak = self.facts.sampled_peak.max(sample.memory);
+            self.facts.sampled_cpu = self.facts.sampled_cpu.max(sample.cpu);
             cpu = cpu.or(Some(sample.cpu));
             if usage.memory_peak.is_none() && sample.memory > self.limits.memory.0 {
                 self.kill(Killed::Memory, slot);

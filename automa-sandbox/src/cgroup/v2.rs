@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access};
+
 use super::group::{self, EngineGroups, LeafGroups};
 use super::limits::{
     CPU_PERIOD_US, UNLIMITED, Written, cpu_quota, limit_text, refill, task_limit, update,
@@ -82,11 +84,13 @@ fn base(own: &Path) -> Result<PathBuf, String> {
     }
     let others = others(own).map_err(|error| not_ours(&error))?;
     if others > 0 {
-        return Err(format!(
-            "our cgroup {} is shared with other processes ({others}), so it cannot be divided; \
-             start in a group of our own: {ADVICE}",
-            own.display()
-        ));
+        return divisible_above(own).ok_or_else(|| {
+            format!(
+                "our cgroup {} is shared with other processes ({others}), so it cannot be \
+                 divided; start in a group of our own: {ADVICE}",
+                own.display()
+            )
+        });
     }
     let supervisor = own.join(SUPERVISOR);
     match fs::create_dir(&supervisor) {
@@ -98,6 +102,23 @@ fn base(own: &Path) -> Result<PathBuf, String> {
     group::write(&supervisor.join("cgroup.procs"), &std::process::id().to_string())
         .map_err(|error| not_ours(&error))?;
     Ok(own.to_owned())
+}
+
+/// The nearest group above that can have ours beside what it has: the root, or one without
+/// processes of its own, if we may write there. So a shell's scope need not be left: sandboxes are
+/// born in their leaves, and this process stays where it is.
+fn divisible_above(own: &Path) -> Option<PathBuf> {
+    let writable = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
+    own.ancestors()
+        .skip(1)
+        .take_while(|group| group.join("cgroup.procs").exists())
+        .find(|group| {
+            let root = !group.join("cgroup.type").exists();
+            root || others(group).is_ok_and(|others| others == 0)
+        })
+        // clone(2), CLONE_INTO_CGROUP: the right to move processes is asked for in the group above.
+        .filter(|group| writable(group) && writable(&group.join("cgroup.procs")))
+        .map(Path::to_owned)
 }
 
 const ADVICE: &str = "as a systemd service with Delegate=yes, or by \
@@ -211,7 +232,8 @@ struct Open {
 impl Open {
     fn new(path: &Path) -> io::Result<Self> {
         let peak = path.join("memory.peak");
-        let resettable = Counter::open_resettable(&peak);
+        // Root may open any file for writing: only a write tells.
+        let resettable = Counter::open_resettable(&peak).filter(|peak| peak.reset().is_ok());
         Ok(Self {
             unified: Unified::open(path)?,
             memory_now: Counter::open(&path.join("memory.current")),
@@ -257,8 +279,8 @@ impl Leaf {
             if support.swap.is_ok() {
                 set("memory.swap.max", if limits.memory.is_some() { "0" } else { "max" })?;
             }
-            // A payload that lost one of its processes can hang; the end of all is clear.
-            set("memory.oom.group", "1")?;
+            // Not memory.oom.group, although all have to end: the kernel would take init along, and
+            // with it the slot, whose memory init shares. The supervisor ends the rest.
             set("memory.max", &limit_text(limits.memory.unwrap_or(UNLIMITED), "max"))
         })?;
         let pids = task_limit(limits.pids, OVERHEAD);

@@ -86,7 +86,7 @@ fn limits() {
     leaf.apply(&limits).unwrap();
     assert_eq!(read(&path, "memory.max"), "1048576");
     assert_eq!(read(&path, "memory.swap.max"), "0");
-    assert_eq!(read(&path, "memory.oom.group"), "1");
+    assert_eq!(read(&path, "memory.oom.group"), "0\n", "would kill the slot with its init");
     assert_eq!(read(&path, "pids.max"), "10");
     assert_eq!(read(&path, "cpu.max"), "150000 100000");
 
