@@ -30,6 +30,8 @@ struct Findings {
     /// `root`, or `user namespace` for an ordinary user.
     mode: Option<&'static str>,
     cgroups: Option<&'static str>,
+    /// Why there are no cgroups, if so.
+    cgroup_problem: Option<String>,
     landlock_abi: Option<i32>,
     runtimes: Vec<RuntimeFinding>,
     protections: Vec<ProtectionFinding>,
@@ -74,6 +76,7 @@ fn examine() -> Findings {
         kernel,
         mode: None,
         cgroups: None,
+        cgroup_problem: None,
         landlock_abi: None,
         runtimes: Language::ALL.map(runtime).into(),
         protections: Vec::new(),
@@ -103,6 +106,7 @@ async fn try_sandbox(findings: &mut Findings) -> Result<(), String> {
     let host = engine.host();
     findings.mode = Some(if host.user_namespace() { "user namespace" } else { "root" });
     findings.cgroups = Some(host.cgroups());
+    findings.cgroup_problem = host.cgroup_problem().map(str::to_owned);
     findings.landlock_abi = Some(host.landlock_abi());
     let policy = Policy::script();
     findings.protections = host
@@ -127,7 +131,12 @@ fn show(to: &mut impl Write, findings: &Findings) -> io::Result<()> {
     let known = |value: Option<String>| value.unwrap_or_else(|| "not reached".to_owned());
     writeln!(to, "kernel        {}", findings.kernel)?;
     writeln!(to, "sandboxes as  {}", known(findings.mode.map(str::to_owned)))?;
-    writeln!(to, "cgroups       {}", known(findings.cgroups.map(str::to_owned)))?;
+    let problem = findings.cgroup_problem.as_deref();
+    let cgroups = findings.cgroups.map(|version| match problem {
+        Some(problem) => format!("{version}: {problem}"),
+        None => version.to_owned(),
+    });
+    writeln!(to, "cgroups       {}", known(cgroups))?;
     writeln!(to, "Landlock ABI  {}", known(findings.landlock_abi.map(|abi| abi.to_string())))?;
     for runtime in &findings.runtimes {
         let found = runtime.program.as_ref().or(runtime.problem.as_ref());
@@ -146,6 +155,14 @@ fn show(to: &mut impl Write, findings: &Findings) -> io::Result<()> {
         let required = if *required { "required" } else { "" };
         writeln!(to, "{word:9} {:18} {required:9} {}", feature.name(), meaning(*feature))?;
         if let Some(reason) = reason {
+            // What is said at the top already is not repeated for each that suffers from it.
+            let reason = match problem {
+                Some(problem) if reason == problem => "no cgroups".to_owned(),
+                Some(problem) => {
+                    reason.replace(&format!(": {problem}"), ", as there are no cgroups")
+                }
+                None => reason.clone(),
+            };
             writeln!(to, "          → {reason}")?;
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use automa_core::execution::State;
-use automa_sandbox::{ExitReport, Outcome, Protection, Status};
+use automa_sandbox::{ExitReport, Outcome, Status};
 use clap::ValueEnum;
 
 /// How the report is written.
@@ -72,38 +72,40 @@ fn text(to: &mut impl Write, report: &ExitReport) -> io::Result<()> {
     let memory = usage.memory_peak.unwrap_or(usage.process_peak);
     writeln!(
         to,
-        "    used       {:.3} s, {:.3} s of processor time, {memory} of memory, {} of output, {} of files",
+        "    used        {:.3} s, {:.3} s of processor time, {memory} of memory, {} of output, {} of files",
         usage.wall().as_secs_f64(),
         usage.cpu().as_secs_f64(),
         usage.output,
         usage.tmp,
     )?;
-    if !report.limits_hit.is_empty() {
-        let names: Vec<&str> = report.limits_hit.iter().map(|feature| feature.name()).collect();
-        writeln!(to, "    reached    {}", names.join(", "))?;
-    }
-    let enforced = report.protections.iter().filter(|p| p.status == Status::Enforced);
-    let names: Vec<&str> = enforced.map(|protection| protection.feature.name()).collect();
-    wrapped(to, "confined by", &names)?;
-    for Protection { feature, status } in &report.protections {
-        let (word, reason) = match status {
-            Status::Enforced => continue,
-            Status::Weaker(reason) => ("weaker", reason),
-            Status::Missing(reason) => ("missing", reason),
-        };
-        writeln!(to, "    {word:10} {feature}: {reason}")?;
+    let reached: Vec<&str> = report.limits_hit.iter().map(|feature| feature.name()).collect();
+    wrapped(to, "reached    ", &reached)?;
+    let names = |wanted: fn(&Status) -> bool| -> Vec<&str> {
+        let matching = report.protections.iter().filter(|protection| wanted(&protection.status));
+        matching.map(|protection| protection.feature.name()).collect()
+    };
+    let weaker = names(|status| matches!(status, Status::Weaker(_)));
+    let missing = names(|status| matches!(status, Status::Missing(_)));
+    wrapped(to, "confined by", &names(|status| *status == Status::Enforced))?;
+    wrapped(to, "weaker     ", &weaker)?;
+    wrapped(to, "missing    ", &missing)?;
+    if weaker.len() + missing.len() > 0 {
+        writeln!(to, "    `automa doctor` says why, and what to do about it")?;
     }
     Ok(())
 }
 
-/// A list of words in lines of at most 90 columns.
+/// A list of words in lines of at most 90 columns; nothing if there are none.
 fn wrapped(to: &mut impl Write, title: &str, words: &[&str]) -> io::Result<()> {
+    if words.is_empty() {
+        return Ok(());
+    }
     let mut line = format!("    {title}");
     for (index, word) in words.iter().enumerate() {
         let comma = if index + 1 < words.len() { "," } else { "" };
         if line.len() + word.len() + 2 > 90 {
             writeln!(to, "{line}")?;
-            " ".repeat(14).clone_into(&mut line);
+            " ".repeat(15).clone_into(&mut line);
         }
         line = format!("{line} {word}{comma}");
     }
