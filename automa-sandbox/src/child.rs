@@ -51,6 +51,35 @@ pub(crate) enum Control {
 ///
 /// Output is handed over through a small buffer: a program whose output nobody takes waits, as
 /// with any pipe. [`wait`](Self::wait) throws the rest away instead.
+///
+/// ```standalone_crate
+/// use std::time::Duration;
+///
+/// use automa_sandbox::{Engine, EngineConfig, Error, Outcome, Runtime, Stream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// async fn run() -> Result<(), Error> {
+///     let engine = Engine::start(EngineConfig::default()).await?;
+///     let script = "echo ready; trap 'echo bye; exit' TERM; while :; do sleep 0.01; done";
+///     let mut child = engine.spawn(Runtime::bash()?.command(script, "wait.sh")).await?;
+///
+///     // Output comes while the script runs.
+///     let first = child.next_output().await.expect("it says when it is ready");
+///     assert_eq!((first.stream, &first.bytes[..]), (Stream::Stdout, &b"ready\n"[..]));
+///
+///     // TERM now; what is still there after ten seconds is killed.
+///     child.cancel(Duration::from_secs(10));
+///     let output = child.output().await;
+///     assert_eq!(output.report.outcome, Outcome::Cancelled);
+///     assert!(output.report.tree_empty);
+///     Ok(())
+/// }
+///
+/// fn main() -> Result<(), Error> {
+///     automa_sandbox::reexec_guard();
+///     run()
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a child kills it"]
 pub struct Child {

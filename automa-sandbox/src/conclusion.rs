@@ -209,3 +209,124 @@ fn exit_of(status: i32) -> Exit {
         Exit::Signal(libc::WTERMSIG(status))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{Ended, Filled};
+
+    const KILLED: i32 = libc::SIGKILL;
+    const FULL: Filled = Filled { bytes_used: 9, bytes_free: 0, inodes_used: 1, inodes_free: 7 };
+    const ROOMY: Filled =
+        Filled { bytes_used: 9, bytes_free: 1 << 20, inodes_used: 1, inodes_free: 7 };
+
+    /// A run that ended with this wait status, on a disk like this.
+    fn ended(status: i32, disk: Filled) -> Facts {
+        let ended = Ended { status, ..Ended::default() };
+        let mut facts = Facts::new(Limits::default(), 0);
+        facts.exited = Some(Exited { ended, disk, ..Exited::default() });
+        facts.gone = Some((0, Used::default()));
+        facts
+    }
+
+    /// A run whose init was killed before its program ended.
+    fn killed(cause: Killed) -> Facts {
+        let mut facts = Facts::new(Limits::default(), 0);
+        facts.killed = Some(cause);
+        facts.gone = Some((KILLED, Used::default()));
+        facts
+    }
+
+    fn outcome(facts: Facts) -> Outcome {
+        facts.report(Vec::new()).outcome
+    }
+
+    #[test]
+    fn a_program_that_ends_by_itself_says_how() {
+        assert_eq!(outcome(ended(3 << 8, ROOMY)), Outcome::Exited { code: 3 });
+        assert_eq!(outcome(ended(libc::SIGTERM, ROOMY)), Outcome::Signaled { signal: 15 });
+        // Bit 7 of a status tells of a core file, not of another signal.
+        assert_eq!(outcome(ended(libc::SIGSEGV | 0x80, ROOMY)), Outcome::Signaled { signal: 11 });
+        assert_eq!(outcome(ended(libc::SIGSYS, ROOMY)), Outcome::Seccomp);
+    }
+
+    #[test]
+    fn what_ended_it_is_the_cause() {
+        for (cause, expected) in [
+            (Killed::WallTime, Outcome::WallTime),
+            (Killed::CpuTime, Outcome::CpuTime),
+            (Killed::Memory, Outcome::Memory),
+            (Killed::Output, Outcome::Output),
+            (Killed::Cancelled, Outcome::Cancelled),
+        ] {
+            assert_eq!(outcome(killed(cause)), expected);
+        }
+    }
+
+    #[test]
+    fn a_program_that_was_faster_than_the_clock_has_ended_by_itself() {
+        let mut facts = ended(0, ROOMY);
+        facts.killed = Some(Killed::WallTime);
+        assert_eq!(outcome(facts), Outcome::Exited { code: 0 });
+        // But not one that ended because it was told to.
+        let mut facts = ended(0, ROOMY);
+        facts.killed = Some(Killed::Cancelled);
+        assert_eq!(outcome(facts), Outcome::Cancelled);
+    }
+
+    #[test]
+    fn a_process_killed_for_memory_decides_whatever_the_program_says() {
+        let mut facts = ended(0, ROOMY);
+        facts.group.oom_kills = 1;
+        let report = facts.report(Vec::new());
+        assert_eq!(report.outcome, Outcome::Memory);
+        assert_eq!(report.exit, Some(Exit::Code(0)));
+    }
+
+    #[test]
+    fn limits_that_refuse_are_causes_only_of_failures() {
+        let refused = |status| {
+            let mut facts = ended(status, ROOMY);
+            facts.group.pids_refused = 2;
+            facts.report(Vec::new())
+        };
+        assert_eq!(refused(1 << 8).outcome, Outcome::Processes);
+        assert_eq!(refused(0).outcome, Outcome::Exited { code: 0 });
+        assert_eq!(refused(0).limits_hit, [Feature::ProcessLimit]);
+        assert_eq!(outcome(ended(1 << 8, FULL)), Outcome::Disk);
+        assert_eq!(outcome(ended(0, FULL)), Outcome::Exited { code: 0 });
+        assert_eq!(outcome(ended(libc::SIGXFSZ, ROOMY)), Outcome::Disk);
+    }
+
+    #[test]
+    fn an_end_without_a_word_is_a_loss_or_inits_own_clock() {
+        let gone = |status| {
+            let mut facts = Facts::new(Limits::default(), 0);
+            facts.gone = Some((status, Used::default()));
+            outcome(facts)
+        };
+        assert_eq!(gone(KILLED), Outcome::Lost);
+        assert_eq!(gone(OVERDUE << 8), Outcome::WallTime);
+        assert_eq!(ExitReport::lost().outcome, Outcome::Lost);
+    }
+
+    #[test]
+    fn a_failed_step_comes_first() {
+        let mut facts = killed(Killed::WallTime);
+        facts.failed = Some((Stage::Exec, libc::ENOENT));
+        let expected = Outcome::SetupFailed { stage: Stage::Exec, errno: libc::ENOENT };
+        assert_eq!(outcome(facts), expected);
+    }
+
+    #[test]
+    fn the_backstop_on_processor_time_is_recognised() {
+        let limits = Limits { cpu_time: Some(Duration::from_secs(1)), ..Limits::default() };
+        let mut facts = ended(libc::SIGKILL, ROOMY);
+        facts.limits = limits;
+        assert_eq!(outcome(facts), Outcome::Signaled { signal: 9 });
+        let mut facts = ended(libc::SIGKILL, ROOMY);
+        facts.limits.cpu_time = Some(Duration::from_secs(1));
+        facts.gone = Some((0, Used { user: Duration::from_secs(2), ..Used::default() }));
+        assert_eq!(outcome(facts), Outcome::CpuTime);
+    }
+}

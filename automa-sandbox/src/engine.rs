@@ -234,6 +234,27 @@ impl Engine {
 
     /// Runs `command` to its end and collects its output.
     ///
+    /// ```standalone_crate
+    /// use automa_sandbox::{Bytes, Command, Engine, EngineConfig, Error, Limits, Outcome, Policy};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// async fn run() -> Result<(), Error> {
+    ///     let engine = Engine::start(EngineConfig::default().slots(2)).await?;
+    ///     let limits = Limits { output: Bytes(1000), ..Limits::default() };
+    ///     let command = Command::new("/usr/bin/yes").policy(Policy::script().limits(limits));
+    ///     let output = engine.output(command).await?;
+    ///     assert_eq!(output.report.outcome, Outcome::Output);
+    ///     assert_eq!(output.stdout.len(), 1000);
+    ///     engine.shutdown().await;
+    ///     Ok(())
+    /// }
+    ///
+    /// fn main() -> Result<(), Error> {
+    ///     automa_sandbox::reexec_guard();
+    ///     run()
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).

@@ -2,7 +2,7 @@
 //! system call filter. No container engine, no daemon, no root needed; and every run ends with a
 //! report of why it ended, what it used, and what confined it.
 //!
-//! ```no_run
+//! ```standalone_crate
 //! use automa_sandbox::{Engine, EngineConfig, Runtime};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
