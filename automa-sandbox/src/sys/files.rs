@@ -153,9 +153,18 @@ pub(crate) fn change_dir(path: &CStr) -> io::Result<()> {
 
 /// Creates a file that must not exist yet and writes all of `data` to it.
 pub(crate) fn create_file(path: *const c_char, mode: u32, data: &[u8]) -> io::Result<()> {
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    // SAFETY: `path` is a NUL-terminated string of a `Plan`.
-    let fd = check(unsafe { libc::open(path, flags, mode) })?;
+    open_and_write(path, libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, mode, data)
+}
+
+/// Writes to a file that exists.
+pub(crate) fn write_file(path: &CStr, data: &[u8]) -> io::Result<()> {
+    open_and_write(path.as_ptr(), 0, 0, data)
+}
+
+/// `path` must be NUL-terminated: both callers take it from a `CStr` or a `Plan`.
+fn open_and_write(path: *const c_char, flags: i32, mode: u32, data: &[u8]) -> io::Result<()> {
+    // SAFETY: `path` is a NUL-terminated string, as said above.
+    let fd = check(unsafe { libc::open(path, libc::O_WRONLY | libc::O_CLOEXEC | flags, mode) })?;
     let mut rest = data;
     let mut result = Ok(());
     while !rest.is_empty() {

@@ -60,6 +60,9 @@ fn confine(setup: &mut Setup<'_>, plan: &Plan<'_>) -> Result<(), (Stage, io::Err
         sys::duplicate_to(fd, target).map_err(at(Stage::Stdio))?;
     }
     nix::unistd::setsid().map_err(|errno| (Stage::Session, errno.into()))?;
+    // The kernel's first choice when memory is short, of its group or of the machine, never its
+    // slot. A user namespace may not say so; its slot is smaller than most programs in any case.
+    let _ = sys::write_file(c"/proc/self/oom_score_adj", b"1000");
     if let Some(uid) = setup.uid {
         sys::drop_groups().map_err(at(Stage::Identity))?;
         sys::set_ids(uid, uid).map_err(at(Stage::Identity))?;
