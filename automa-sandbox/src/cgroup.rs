@@ -227,7 +227,9 @@ impl Leaf {
     }
 
     /// Kills all that was born in [`Leaf::birthplace`], or fails with
-    /// [`io::ErrorKind::Unsupported`].
+    /// [`io::ErrorKind::Unsupported`]. Only for a leaf that is given up: since Linux 6.14 whatever
+    /// is born in a group after a kill dies at once, as the kernel compares the number of kills
+    /// with that of the parent's group (`kill_seq` in `kernel/cgroup/cgroup.c`).
     pub(crate) fn kill(&self) -> io::Result<()> {
         match self {
             Self::V1(leaf) => leaf.kill(),

@@ -6,6 +6,7 @@ use crate::{
     cgroup,
     limits::{Bytes, Limits},
     report::{Exit, ExitReport, Feature, Outcome, Protection, Stage, Step, Usage},
+    sampling::Sample,
     sys::Used,
     zygote::{
         OVERDUE,
@@ -40,9 +41,10 @@ pub(crate) struct Facts {
     /// The slot ended, or did not answer in time.
     pub(crate) slot_lost: bool,
     pub(crate) group: cgroup::Usage,
-    /// The last sample of processor time and the largest of memory, where groups count neither.
-    pub(crate) sampled_cpu: Duration,
+    /// The largest sample of memory, where groups do not count it.
     pub(crate) sampled_peak: u64,
+    /// The sample with the most processor time.
+    pub(crate) sampled_cpu: Sample,
     pub(crate) output: u64,
     pub(crate) output_truncated: bool,
     pub(crate) tree_empty: bool,
@@ -60,8 +62,8 @@ impl Facts {
             gone: None,
             slot_lost: false,
             group: cgroup::Usage::default(),
-            sampled_cpu: Duration::ZERO,
             sampled_peak: 0,
+            sampled_cpu: Sample::default(),
             output: 0,
             output_truncated: false,
             tree_empty: false,
@@ -151,8 +153,11 @@ impl Facts {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (user, system) = match (self.group.cpu_user, self.group.cpu_system) {
             (Some(user), Some(system)) => (user, system),
-            // What was killed without being waited for is in the last sample only.
-            _ => (own.user.max(self.sampled_cpu.saturating_sub(own.system)), own.system),
+            // What was alive when init was killed is not handed up (`zap_pid_ns_processes`).
+            _ if self.sampled_cpu.cpu() > own.user + own.system => {
+                (self.sampled_cpu.user, self.sampled_cpu.system)
+            }
+            _ => (own.user, own.system),
         };
         let sampled = (self.sampled_peak > 0).then_some(self.sampled_peak);
         let disk = self.exited.map(|exited| exited.disk).unwrap_or_default();

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use nix::{
@@ -16,7 +17,10 @@ use nix::{
     unistd::{SysconfVar, sysconf},
 };
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::{
     cgroup::{Cgroups, Leaf},
@@ -63,6 +67,9 @@ impl Default for EngineConfig {
         }
     }
 }
+
+/// How long a slot may take to settle, or to unmount what a run has left.
+const READY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the helper may take to end its slots before it is killed, in milliseconds.
 const END_PATIENCE_MS: u16 = 2000;
@@ -142,6 +149,31 @@ pub(crate) struct Slot {
     pub(crate) link: Link,
     pub(crate) leaf: Leaf,
     pub(crate) plans: PlanFile,
+}
+
+impl Slot {
+    /// Waits until the slot's process waits for a request.
+    async fn ready(&self) -> Result<(), Error> {
+        let mut buffer = [0; Event::SIZE];
+        let received = timeout(READY_PATIENCE, self.link.receive(&mut buffer)).await;
+        let (len, _) =
+            received.map_err(|_| Error::Stopped)?.map_err(Error::io("waiting for a helper"))?;
+        match Event::decode(&buffer[..len]) {
+            Some(Event::Ready) => Ok(()),
+            Some(Event::Failed { stage, errno }) => {
+                let source = io::Error::from_raw_os_error(errno);
+                Err(Error::Host { stage, detail: String::new(), source })
+            }
+            _ => Err(Error::Stopped),
+        }
+    }
+
+    /// Does, after a run, all that the next start need not do itself.
+    async fn recover(&mut self) -> Result<(), Error> {
+        self.ready().await?;
+        self.leaf.recycle().and_then(|_| self.leaf.begin()).map_err(Error::io("using a cgroup"))?;
+        self.plans.clear().map_err(Error::io("clearing the plan"))
+    }
 }
 
 impl Engine {
@@ -303,7 +335,7 @@ impl Shared {
 
     /// Has the zygote fork a slot and waits until it has settled.
     async fn new_slot(&self, index: usize) -> Result<Slot, Error> {
-        let mut leaf = self.groups.leaf(index).map_err(Error::io("creating a cgroup"))?;
+        let leaf = self.groups.leaf(index).map_err(Error::io("creating a cgroup"))?;
         let plans = PlanFile::new().map_err(Error::io("creating a memory file"))?;
         let (link, theirs) = Link::pair().map_err(Error::io("creating a socket"))?;
         let attach = leaf.attach_files().map_err(Error::io("opening a cgroup"))?;
@@ -311,19 +343,10 @@ impl Shared {
         fds.extend(attach.iter().map(AsRawFd::as_raw_fd));
         send_json(&self.link, &NewSlot { index }, &fds)?;
         drop(theirs);
-        let mut buffer = [0; Event::SIZE];
-        let (len, _) = link.receive(&mut buffer).await.map_err(Error::io("starting a helper"))?;
-        match Event::decode(&buffer[..len]) {
-            Some(Event::Ready) => {
-                leaf.begin().map_err(Error::io("reading a cgroup"))?;
-                Ok(Slot { index, link, leaf, plans })
-            }
-            Some(Event::Failed { stage, errno }) => {
-                let source = io::Error::from_raw_os_error(errno);
-                Err(Error::Host { stage, detail: String::new(), source })
-            }
-            _ => Err(Error::Stopped),
-        }
+        let mut slot = Slot { index, link, leaf, plans };
+        slot.ready().await?;
+        slot.leaf.begin().map_err(Error::io("reading a cgroup"))?;
+        Ok(slot)
     }
 }
 
@@ -370,15 +393,13 @@ impl Lease {
     pub(crate) async fn settle(mut self, lost: bool) {
         let Some(mut slot) = self.slot.take() else { return };
         let index = slot.index;
-        // All that a start need not do itself is done here.
-        let ready = slot.leaf.recycle().and_then(|_| slot.leaf.begin());
-        let slot = match ready.and_then(|()| slot.plans.clear()) {
-            Ok(()) if !lost => Ok(slot),
+        let slot = if !lost && slot.recover().await.is_ok() {
+            Ok(slot)
+        } else {
             // Groups that cannot be used again are left to their drop; new ones are made.
-            _ => {
-                drop(slot);
-                self.shared.new_slot(index).await
-            }
+            let _ = slot.leaf.kill();
+            drop(slot);
+            self.shared.new_slot(index).await
         };
         match slot {
             Ok(slot) => self.shared.idle().push(slot),

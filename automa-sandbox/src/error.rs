@@ -65,15 +65,18 @@ fn in_brackets(detail: &str) -> String {
 fn advice(stage: Stage, source: &io::Error) -> &'static str {
     let errno = source.raw_os_error().unwrap_or(0);
     match stage {
+        // Whoever comes to this stage may make namespaces: what was refused is a mount.
+        Stage::MountNamespace | Stage::Root | Stage::Tree | Stage::PivotRoot
+            if matches!(errno, libc::EPERM | libc::EACCES) =>
+        {
+            "; mounting is forbidden here: in a container allow CAP_SYS_ADMIN or an unconfined \
+             AppArmor and seccomp profile; on Ubuntu set \
+             kernel.apparmor_restrict_unprivileged_userns=0"
+        }
         Stage::UserNamespace | Stage::IdMap | Stage::MountNamespace | Stage::NetworkNamespace => {
             "; run as root, or let users create namespaces: \
              sysctl -w user.max_user_namespaces=15000, and where they exist \
              kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0"
-        }
-        Stage::Root | Stage::Tree | Stage::PivotRoot if errno == libc::EPERM => {
-            "; mounting is forbidden here: in a container allow CAP_SYS_ADMIN or an unconfined \
-             AppArmor and seccomp profile; on Ubuntu set \
-             kernel.apparmor_restrict_unprivileged_userns=0"
         }
         Stage::Tree if errno == libc::ENOENT => "; the directory does not exist",
         Stage::Seccomp => "; the kernel must be built with CONFIG_SECCOMP_FILTER (Linux 4.14)",

@@ -162,7 +162,8 @@ impl Host {
         match (&self.groups.memory, &self.sampling) {
             (Ok(()), _) => Status::Enforced,
             (Err(reason), Ok(())) => Status::Weaker(format!(
-                "sampled every {} ms from /proc, and a resource limit for each process: {reason}",
+                "sampled every {} ms from /proc, and a resource limit for each process; what no \
+                 process maps, as a memory file, is not counted: {reason}",
                 sampling::EVERY.as_millis()
             )),
             (Err(reason), Err(_)) => {

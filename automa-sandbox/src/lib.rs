@@ -85,6 +85,7 @@ pub use crate::{
         Exit, ExitReport, Feature, Outcome, Protection, Stage, Status, Step, UnknownFeature, Usage,
     },
     runtime::Runtime,
+    stdio::inherited_descriptor,
 };
 
 /// Makes this program usable as the sandbox's helper: must be the first call of `main`, before any

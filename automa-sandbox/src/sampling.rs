@@ -13,10 +13,26 @@ pub(crate) const EVERY: Duration = Duration::from_millis(20);
 /// What a tree of processes uses at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// Time of living processes and of the dead ones they waited for.
-    pub(crate) cpu: Duration,
+    /// Time of living processes and of the dead ones they waited for, in user mode.
+    pub(crate) user: Duration,
+    /// The same in the kernel.
+    pub(crate) system: Duration,
     /// Resident memory, in bytes.
     pub(crate) memory: u64,
+}
+
+impl Sample {
+    /// Processor time in user mode and in the kernel.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.user + self.system
+    }
+}
+
+/// One process: what it uses itself, and the time of the children it has waited for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Process {
+    own: Sample,
+    waited_for: Sample,
 }
 
 /// Whether the trees of other processes can be read here.
@@ -32,18 +48,18 @@ fn children_of(pid: u32, thread: u32) -> PathBuf {
     format!("/proc/{pid}/task/{thread}/children").into()
 }
 
-/// Adds up the processes below `root`; `root` itself is left out.
+/// Adds up the processes below `root`. Of `root` itself only those count that it has waited for:
+/// they are the orphans, when it is an init.
 pub(crate) fn tree_below(root: u32) -> Sample {
-    let mut total = Sample::default();
+    let mut total = read(root).map(|init| init.waited_for).unwrap_or_default();
     let mut pending = children(root);
     // Deeper than any tree under a process limit: ends also if pids are reused meanwhile.
     for _ in 0..65_536 {
         let Some(pid) = pending.pop() else { break };
-        if let Some(one) =
-            fs::read_to_string(format!("/proc/{pid}/stat")).ok().as_deref().and_then(parse_stat)
-        {
-            total.cpu += one.cpu;
-            total.memory += one.memory;
+        if let Some(Process { own, waited_for }) = read(pid) {
+            total.user += own.user + waited_for.user;
+            total.system += own.system + waited_for.system;
+            total.memory += own.memory;
         }
         pending.extend(children(pid));
     }
@@ -61,20 +77,24 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+fn read(pid: u32) -> Option<Process> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// Reads one line of `/proc/<pid>/stat`.
-fn parse_stat(line: &str) -> Option<Sample> {
+fn parse_stat(line: &str) -> Option<Process> {
     // The second field is the command in parentheses and may contain anything, so start behind it.
     let rest = &line[line.rfind(')')? + 1..];
     let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<u64>().ok();
-    // utime, stime, cutime, cstime.
-    let ticks = field(14)? + field(15)? + field(16)? + field(17)?;
     let unit = |name, otherwise| sysconf(name).ok().flatten().unwrap_or(otherwise).unsigned_abs();
     let per_second = unit(SysconfVar::CLK_TCK, 100);
     let page = unit(SysconfVar::PAGE_SIZE, 4096);
-    Some(Sample {
-        cpu: Duration::from_nanos(ticks * (1_000_000_000 / per_second)),
-        memory: field(24)? * page,
-    })
+    let time = |ticks: u64| Duration::from_nanos(ticks * (1_000_000_000 / per_second));
+    // utime, stime, rss; cutime, cstime.
+    let own =
+        Sample { user: time(field(14)?), system: time(field(15)?), memory: field(24)? * page };
+    let waited_for = Sample { user: time(field(16)?), system: time(field(17)?), memory: 0 };
+    Some(Process { own, waited_for })
 }
 
 #[cfg(test)]
@@ -84,9 +104,9 @@ mod tests {
     #[test]
     fn a_hostile_command_name_does_not_confuse() {
         let line = "7 (a) R 1) b) S 1 7 7 0 -1 4194560 100 0 0 0 3 4 1 2 20 0 1 0 5 9000 11 99";
-        let sample = parse_stat(line).unwrap();
-        assert_eq!(sample.cpu, Duration::from_millis(100));
-        assert_eq!(sample.memory, 11 * 4096);
+        let Process { own, waited_for } = parse_stat(line).unwrap();
+        assert_eq!((own.cpu(), own.memory), (Duration::from_millis(70), 11 * 4096));
+        assert_eq!(waited_for.cpu(), Duration::from_millis(30));
         assert_eq!(parse_stat("7 (x"), None);
         assert_eq!(parse_stat(""), None);
     }

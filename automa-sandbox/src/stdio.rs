@@ -18,6 +18,7 @@ use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, sync::mpsc};
 use crate::{
     child::{Chunk, Stream},
     command::{Stdin, Stdout},
+    sys,
 };
 
 /// Most bytes of one chunk: as much as a pipe holds (`pipe(7)`).
@@ -28,11 +29,27 @@ pub(crate) fn null() -> io::Result<OwnedFd> {
     Ok(OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
 }
 
+/// A copy of a descriptor that this process was started with, such as one that a shell redirected.
+///
+/// # Errors
+///
+/// When no descriptor of this number is open.
+pub fn inherited_descriptor(number: i32) -> io::Result<OwnedFd> {
+    sys::duplicate(number)
+}
+
 /// What becomes the program's standard input.
 pub(crate) fn input(stdin: Stdin, null: &OwnedFd) -> io::Result<OwnedFd> {
     match stdin {
         Stdin::Empty => null.try_clone(),
-        Stdin::Fd(fd) => Ok(fd),
+        Stdin::Fd(fd) => {
+            let file = File::from(fd);
+            // A directory would be a way to the host's files around it.
+            if file.metadata()?.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            Ok(file.into())
+        }
         Stdin::Bytes(bytes) => {
             let mut file = File::from(memfd_create(c"automa-stdin", MFdFlags::MFD_CLOEXEC)?);
             file.write_all(&bytes)?;

@@ -361,8 +361,10 @@ impl Run {
         if let Some(init) = self.init.as_ref().filter(|_| self.samples) {
             let sample = sampling::tree_below(init.pid);
             self.facts.sampled_peak = self.facts.sampled_peak.max(sample.memory);
-            self.facts.sampled_cpu = self.facts.sampled_cpu.max(sample.cpu);
-            cpu = cpu.or(Some(sample.cpu));
+            if sample.cpu() > self.facts.sampled_cpu.cpu() {
+                self.facts.sampled_cpu = sample;
+            }
+            cpu = cpu.or(Some(sample.cpu()));
             if usage.memory_peak.is_none() && sample.memory > self.limits.memory.0 {
                 self.kill(Killed::Memory, slot);
             }
@@ -385,9 +387,8 @@ impl Run {
         if let Some(init) = &self.init {
             init.signal(libc::SIGKILL);
         }
-        // What has used up its share of the processors would have to wait for its own death; and a
-        // group without `cgroup.kill` has lost nothing, as the namespace dies with its init.
+        // What has used up its share of the processors would have to wait for its own death. The
+        // group is not killed, as the namespace dies with its init: see `Leaf::kill`.
         let _ = slot.leaf.unthrottle();
-        let _ = slot.leaf.kill();
     }
 }

@@ -18,7 +18,8 @@ use std::{
 pub(crate) use self::{
     files::{
         Filled, Mapping, attach_tree, change_dir, clone_tree, close, close_from, create_file,
-        duplicate_to, filled, make_dir, mount_new, proc_supports, set_tree_flags, write_file,
+        duplicate, duplicate_to, filled, make_dir, mount_new, proc_supports, set_tree_flags,
+        write_file,
     },
     message::{Received, receive, send},
     process::{

@@ -46,7 +46,8 @@ impl EngineGroups {
     /// Makes the engine's group below `parent`.
     pub(super) fn create(&mut self, parent: &Path) -> io::Result<PathBuf> {
         let path = parent.join(&self.name);
-        fs::create_dir(&path).map_err(|error| at(&path, &error))?;
+        // The parent is what matters to whoever reads this, and the same for every process.
+        fs::create_dir(&path).map_err(|error| at(parent, &error))?;
         let lock =
             File::open(&path).and_then(|lock| lock.try_lock().map_err(Into::into).map(|()| lock));
         match lock {

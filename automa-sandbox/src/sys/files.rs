@@ -22,6 +22,15 @@ pub(crate) fn duplicate_to(fd: RawFd, target: RawFd) -> io::Result<()> {
     check(unsafe { libc::dup2(fd, target) }).map(drop)
 }
 
+/// A new descriptor, closed on exec, for what `fd` is.
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: two integers; the result is a new descriptor.
+    unsafe {
+        let new = check(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3))?;
+        Ok(OwnedFd::from_raw_fd(new))
+    }
+}
+
 /// Closes a descriptor that was received and is owned by this process alone.
 pub(crate) fn close(fd: RawFd) {
     // SAFETY: the callers keep received descriptors as numbers and close each once.

@@ -137,7 +137,7 @@ pub(crate) struct Exited {
 /// What a slot or its init has to tell.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
-    /// The slot has attached itself and waits for requests.
+    /// The slot waits for a request: it has settled, or the last sandbox and its mounts are gone.
     Ready,
     /// The sandbox was not set up; for a slot that never was ready, the slot itself.
     Failed { stage: Stage, errno: i32 },

@@ -45,11 +45,10 @@ pub(super) fn run(
     let uid = shared.first_uid.map(|first| first + index as u32);
     let mut stacks = Stacks { init: Stack::new(), payload: Stack::new() };
     let slot = Slot { socket, liveness, shared, uid };
-    if Event::Ready.send(socket, None::<&OwnedFd>).is_err() {
-        sys::exit_now(1);
-    }
     loop {
-        if slot.serve(&mut memory, &mut stacks).is_err() {
+        // Also when a run is over and everything of it, mounts included, is gone.
+        let ready = Event::Ready.send(socket, None::<&OwnedFd>);
+        if ready.and_then(|()| slot.serve(&mut memory, &mut stacks)).is_err() {
             sys::exit_now(0);
         }
     }
@@ -120,10 +119,7 @@ impl Slot<'_> {
     /// Serves one request from start to "everything is gone". Fails when the server is gone.
     fn serve(&self, memory: &mut Mapping, stacks: &mut Stacks) -> io::Result<()> {
         let mut buffer = [0u8; Request::SIZE];
-        let (len, mut fds) = match sys::receive(self.socket.as_fd(), &mut buffer, 0) {
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => return Ok(()),
-            other => other?,
-        };
+        let (len, mut fds) = sys::receive(self.socket.as_fd(), &mut buffer, 0)?;
         let received = sys::monotonic_ns();
         if len == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
