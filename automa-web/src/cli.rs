@@ -57,5 +57,8 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
 /// Runs a command's future on this thread.
 fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(future))
+    let result = runtime.block_on(future);
+    // Whatever still waits for a reader who stalls is not waited for.
+    runtime.shutdown_background();
+    Ok(result)
 }

@@ -1,5 +1,6 @@
 //! `automa run FILE`: one script, one sandbox, no server.
 
+mod relay;
 mod report;
 
 use std::{
@@ -13,15 +14,11 @@ use std::{
 
 use automa_core::script::Language;
 use automa_sandbox::{
-    Bytes, Child, Command, Engine, EngineConfig, Exit, ExitReport, Feature, Limits, Outcome,
-    Policy, Profile, Stdin, Stream,
+    Bytes, Command, Engine, EngineConfig, Exit, ExitReport, Feature, Limits, Outcome, Policy,
+    Profile, Stdin,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{EXIT_NOT_RUN, block_on};
-
-/// Time that a script has to end after Ctrl-C or TERM.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Arguments of `automa run`.
 #[derive(Debug, clap::Args)]
@@ -133,7 +130,8 @@ async fn execute(args: Args) -> Result<(ExitReport, Option<i32>), String> {
     let (command, config) = prepare(args)?;
     let engine = Engine::start(config).await.map_err(|error| error.to_string())?;
     let child = engine.spawn(command).await.map_err(|error| error.to_string())?;
-    let result = relay(child).await.map_err(|error| format!("cannot pass output on: {error}"));
+    let result =
+        relay::relay(child).await.map_err(|error| format!("cannot pass output on: {error}"));
     engine.shutdown().await;
     result
 }
@@ -187,8 +185,12 @@ fn input(file: Option<&Path>) -> Result<Stdin, String> {
         let own = nix::unistd::dup(io::stdin()).map_err(|error| format!("--stdin -: {error}"))?;
         return Ok(Stdin::Fd(own));
     }
-    let file = File::open(file).map_err(|error| format!("--stdin {}: {error}", file.display()))?;
-    Ok(Stdin::Fd(OwnedFd::from(file)))
+    let problem = |error| format!("--stdin {}: {error}", file.display());
+    let opened = File::open(file).map_err(problem)?;
+    if opened.metadata().map_err(problem)?.is_dir() {
+        return Err(problem(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(Stdin::Fd(OwnedFd::from(opened)))
 }
 
 /// `PATH` or `PATH:INSIDE`, the first relative to where automa was started.
@@ -200,55 +202,6 @@ fn mount_paths(mount: &str) -> Result<(PathBuf, PathBuf), String> {
     Ok((outside, inside))
 }
 
-/// Passes output on as it comes, and signals the other way.
-async fn relay(mut child: Child) -> io::Result<(ExitReport, Option<i32>)> {
-    let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
-    let mut cancelled = None;
-    loop {
-        let [interrupt, terminate] = &mut signals;
-        let number = tokio::select! {
-            chunk = child.next_output() => {
-                let Some(chunk) = chunk else { break };
-                let written = match chunk.stream {
-                    Stream::Stdout => write(io::stdout().lock(), &chunk.bytes),
-                    Stream::Stderr => write(io::stderr().lock(), &chunk.bytes),
-                };
-                match written {
-                    Ok(()) => continue,
-                    // The reader is gone, as in `automa run … | head`: so is the reason to run.
-                    Err(_) => libc_signal::PIPE,
-                }
-            }
-            () = received(interrupt) => libc_signal::INT,
-            () = received(terminate) => libc_signal::TERM,
-        };
-        let again = cancelled.replace(number).is_some();
-        child.cancel(if again || number == libc_signal::PIPE { Duration::ZERO } else { GRACE });
-        if number == libc_signal::PIPE {
-            break;
-        }
-    }
-    Ok((child.wait().await, cancelled))
-}
-
-/// The numbers of the signals that end `automa run`.
-mod libc_signal {
-    pub(super) const INT: i32 = nix::sys::signal::Signal::SIGINT as i32;
-    pub(super) const PIPE: i32 = nix::sys::signal::Signal::SIGPIPE as i32;
-    pub(super) const TERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
-}
-
-async fn received(signal: &mut Signal) {
-    if signal.recv().await.is_none() {
-        std::future::pending::<()>().await;
-    }
-}
-
-fn write(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
-    to.write_all(bytes)?;
-    to.flush()
-}
-
 fn exit_code(report: &ExitReport, signal: Option<i32>) -> u8 {
     let own = match report.exit {
         Some(Exit::Code(code)) => code,
@@ -258,7 +211,7 @@ fn exit_code(report: &ExitReport, signal: Option<i32>) -> u8 {
     let code = match report.outcome {
         Outcome::WallTime | Outcome::CpuTime => 124,
         Outcome::Memory | Outcome::Output => 137,
-        Outcome::Cancelled => 128 + signal.unwrap_or(libc_signal::TERM),
+        Outcome::Cancelled => 128 + signal.unwrap_or(relay::TERM),
         Outcome::SetupFailed { .. } | Outcome::Lost => i32::from(EXIT_NOT_RUN),
         _ => own,
     };

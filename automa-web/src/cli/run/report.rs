@@ -1,12 +1,12 @@
 //! The report at the end of `automa run`.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, IsTerminal, Write},
 };
 
 use automa_core::execution::State;
-use automa_sandbox::{ExitReport, Outcome, Status};
+use automa_sandbox::{ExitReport, Outcome, Status, inherited_descriptor};
 use clap::ValueEnum;
 
 /// How the report is written.
@@ -16,6 +16,9 @@ pub(super) enum Format {
     Json,
     None,
 }
+
+/// Descriptor for the report as JSON.
+const REPORT_FD: i32 = 3;
 
 /// Where the report goes; found before any descriptor is opened, as 3 might then be ours.
 pub(super) enum Target {
@@ -32,9 +35,7 @@ impl Target {
         match format {
             Some(Format::Text) => Self::Text,
             Some(Format::None) => Self::Nowhere,
-            Some(Format::Json) => {
-                Self::Json(OpenOptions::new().append(true).open("/proc/self/fd/3").ok())
-            }
+            Some(Format::Json) => Self::Json(inherited_descriptor(REPORT_FD).ok().map(File::from)),
             None if io::stderr().is_terminal() => Self::Text,
             None => Self::Line,
         }
@@ -51,11 +52,11 @@ impl Target {
                 _ => writeln!(stderr, "automa: the script {}", report.outcome),
             },
             Self::Json(file) => {
-                let line = serde_json::to_string(report).unwrap_or_default();
-                match file {
-                    Some(mut file) => writeln!(file, "{line}"),
-                    None => writeln!(stderr, "{line}"),
-                }
+                let line = serde_json::to_string(report).unwrap_or_default() + "\n";
+                // One that is not open for writing is no place for a report.
+                let delivered =
+                    file.is_some_and(|mut file| file.write_all(line.as_bytes()).is_ok());
+                if delivered { Ok(()) } else { stderr.write_all(line.as_bytes()) }
             }
         };
     }
