@@ -1,4 +1,15 @@
 //! Integration tests: the built program, real sandboxes. One module for each subject.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod degraded;
+mod limits;
 mod memory;
 mod run;
+mod tree;
+
+/// Runs a future to its end; engines need a tokio runtime around them.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio.block_on(future)
+}

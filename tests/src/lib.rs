@@ -1,6 +1,9 @@
 //! What the integration tests share: the built program, run as root or as an ordinary user.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+#![expect(clippy::unwrap_used, reason = "all of this is for tests, which fail by panicking")]
+
+pub mod host;
+pub mod running;
 
 use std::{
     fs,
@@ -13,6 +16,8 @@ use std::{
 use automa_sandbox::{ExitReport, Feature, Outcome, Status};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
+
+use crate::running::Running;
 
 /// Who runs Automa.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +117,7 @@ impl Run {
     ///
     /// When it did not.
     #[track_caller]
-    #[expect(clippy::must_use_candidate, reason = "an assertion")]
+    #[expect(clippy::must_use_candidate, reason = "an assertion; the rest is for chains")]
     pub fn exited(&self, code: i32) -> &Self {
         assert_eq!(self.outcome(), &Outcome::Exited { code }, "{self:#?}");
         assert_eq!(self.code, code);
@@ -189,18 +194,45 @@ impl Script {
     /// When the program cannot be started.
     #[must_use]
     pub fn run_as(&self, user: User) -> Run {
-        let report = self.dir.path().join(format!("report-{user:?}"));
-        fs::write(&report, "").unwrap();
-        make_public(&report);
+        let report = self.report_file(user);
         let output = self.command(user, &report).output().unwrap();
-        let text = fs::read_to_string(&report).unwrap();
         Run {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            report: (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap()),
+            report: read_report(&report),
         }
     }
+
+    /// Starts it and leaves it running, with a pipe at its input.
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be started.
+    pub fn start_as(&self, user: User) -> Running<'_> {
+        let report = self.report_file(user);
+        Running::start(&mut self.command(user, &report), Some(report))
+    }
+
+    /// An empty file for the report.
+    fn report_file(&self, user: User) -> PathBuf {
+        let report = self.dir.path().join(format!("report-{user:?}"));
+        fs::write(&report, "").unwrap();
+        make_public(&report);
+        report
+    }
+
+    /// The script's file on the host.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// The report in a file; `None` when nothing was run.
+fn read_report(file: &Path) -> Option<ExitReport> {
+    let text = fs::read_to_string(file).unwrap();
+    (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap())
 }
 
 /// A temporary directory that every user may read and write.

@@ -1,0 +1,160 @@
+//! `soak RUNS`: runs sandboxes of several kinds through one engine, and writes as JSON what there
+//! was before, after, and when the engine was gone.
+
+use std::{
+    error::Error,
+    fs::{self, DirEntry},
+    io::Write,
+    os::unix::fs::MetadataExt,
+    time::{Duration, Instant},
+};
+
+use automa_sandbox::{Command, Engine, EngineConfig, Limits, Outcome, Policy, Runtime};
+use automa_tests::host;
+use nix::unistd::geteuid;
+use serde::Serialize;
+
+/// Runs at one time.
+const SLOTS: usize = 2;
+
+/// Runs before the first count, after which nothing should grow any more.
+const WARM: usize = 20;
+
+/// How long groups and processes may take to go after a run.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What must not grow.
+#[derive(Debug, PartialEq, Serialize)]
+struct Count {
+    /// Descriptors of this process.
+    files: Vec<String>,
+    /// Processes below this one.
+    processes: Vec<String>,
+    /// Descriptors of those, where this user may see them.
+    their_files: usize,
+    groups: usize,
+    mounts: usize,
+    /// Mounts that the helpers see, where this user may look.
+    their_mounts: usize,
+    temporary: Vec<String>,
+}
+
+impl Count {
+    fn take() -> Self {
+        let own = std::process::id();
+        let helpers = host::descendants(own);
+        let listed = |pid: u32| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        let seen = |pid: u32| {
+            fs::read_to_string(format!("/proc/{pid}/mountinfo")).map_or(0, |it| it.lines().count())
+        };
+        Self {
+            files: own_names("/proc/self/fd"),
+            their_files: helpers.iter().map(|helper| listed(helper.pid)).sum(),
+            their_mounts: helpers.iter().map(|helper| seen(helper.pid)).sum(),
+            processes: helpers.into_iter().map(|helper| helper.name).collect(),
+            groups: host::groups_of(own).len(),
+            mounts: host::mounts().len(),
+            temporary: own_names("/tmp"),
+        }
+    }
+}
+
+/// The entries of a directory that belong to this user: others come and go as they like.
+fn own_names(dir: &str) -> Vec<String> {
+    let user = geteuid().as_raw();
+    let is_own =
+        |entry: &DirEntry| fs::symlink_metadata(entry.path()).is_ok_and(|it| it.uid() == user);
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().filter(is_own);
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[derive(Serialize)]
+struct Counts {
+    before: Count,
+    after: Count,
+    gone: Count,
+    /// Resident memory of this process in KiB, before and after.
+    resident: [u64; 2],
+}
+
+/// A run of each kind in turn, with the outcome it must have.
+fn nth(n: usize) -> Result<(Command, Outcome), Box<dyn Error>> {
+    let script =
+        |source: &str| Ok::<_, automa_sandbox::Error>(Runtime::bash()?.command(source, "s.sh"));
+    let exited = |code| Outcome::Exited { code };
+    let limited = |limits| Policy::script().limits(limits);
+    Ok(match n % 6 {
+        0 => (Command::new("/bin/true"), exited(0)),
+        1 => (script("echo x > file; mkdir d; cat file; exit 3")?, exited(3)),
+        2 => (script("(setsid sleep 1000 &) ; echo left one")?, exited(0)),
+        3 => (
+            Command::new("/bin/does-not-exist"),
+            Outcome::SetupFailed { stage: automa_sandbox::Stage::Exec, errno: nix::libc::ENOENT },
+        ),
+        4 => {
+            let limits = Limits { wall: Duration::from_millis(30), ..Limits::default() };
+            (Command::new("/bin/sleep").arg("1000").policy(limited(limits)), Outcome::WallTime)
+        }
+        _ => {
+            let limits = Limits { output: automa_sandbox::Bytes(1000), ..Limits::default() };
+            (Command::new("/usr/bin/yes").policy(limited(limits)), Outcome::Output)
+        }
+    })
+}
+
+async fn runs(engine: &Engine, numbers: std::ops::Range<usize>) -> Result<(), Box<dyn Error>> {
+    for n in numbers {
+        let (command, expected) = nth(n)?;
+        let outcome = engine.output(command).await?.report.outcome;
+        if outcome != expected {
+            return Err(format!("run {n}: {outcome:?} instead of {expected:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The count once it is as `wanted`, or the last one.
+async fn settled(wanted: impl Fn(&Count) -> bool) -> Count {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let count = Count::take();
+        if wanted(&count) || Instant::now() > deadline {
+            return count;
+        }
+        tokio::time::sleep(host::PAUSE).await;
+    }
+}
+
+async fn soak(total: usize) -> Result<Counts, Box<dyn Error>> {
+    let engine = Engine::start(EngineConfig::default().slots(SLOTS)).await?;
+    runs(&engine, 0..WARM).await?;
+    let idle = |count: &Count| count.processes.len() == SLOTS + 1;
+    let before = settled(idle).await;
+    let resident = resident();
+    let half = total / 2;
+    let (first, second) = tokio::join!(runs(&engine, 0..half), runs(&engine, half..total));
+    first.and(second)?;
+    let after = settled(|count| *count == before).await;
+    let resident = [resident, self::resident()];
+    engine.shutdown().await;
+    let gone = settled(|count| count.processes.is_empty() && count.groups == 0).await;
+    Ok(Counts { before, after, gone, resident })
+}
+
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    automa_sandbox::reexec_guard();
+    let total = std::env::args().nth(1).ok_or("usage: soak RUNS")?.parse()?;
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let counts = tokio.block_on(soak(total))?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&counts)?)?;
+    Ok(())
+}
