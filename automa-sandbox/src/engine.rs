@@ -195,6 +195,7 @@ impl Engine {
         let template = Template {
             slots: config.slots,
             trees: config.trees.clone(),
+            memory_counted: groups.support().memory.is_ok(),
             hostname: config.hostname.clone(),
         };
         send_json(&link, &template, &[])?;
@@ -208,7 +209,7 @@ impl Engine {
             }
             Err(_) => return Err(Error::Stopped),
         };
-        let host = Host::new(facts, groups.support());
+        let host = Host::new(facts, groups.support(), !config.trees.is_empty());
         let shared = Shared {
             host,
             groups,

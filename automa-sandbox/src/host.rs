@@ -14,11 +14,13 @@ pub struct Host {
     facts: Facts,
     groups: Support,
     sampling: Result<(), String>,
+    /// Whether more of the host is shown than what every sandbox needs.
+    shows_trees: bool,
 }
 
 impl Host {
-    pub(crate) fn new(facts: Facts, groups: Support) -> Self {
-        Self { facts, groups, sampling: sampling::available() }
+    pub(crate) fn new(facts: Facts, groups: Support, shows_trees: bool) -> Self {
+        Self { facts, groups, sampling: sampling::available(), shows_trees }
     }
 
     /// Whether sandboxes live in a user namespace, as they do for an ordinary user.
@@ -75,7 +77,6 @@ impl Host {
         match feature {
             // Each of these failed the engine's or the sandbox's start if it were not in force.
             F::Namespaces
-            | F::Filesystem
             | F::Network
             | F::Capabilities
             | F::NoNewPrivileges
@@ -86,6 +87,7 @@ impl Host {
             | F::OpenFiles
             | F::TreeKill => Status::Enforced,
             F::Identity => self.identity(),
+            F::Filesystem => self.filesystem(),
             F::Proc => self.proc(),
             F::Landlock => self.landlock_files(),
             F::LandlockNetwork => {
@@ -128,6 +130,18 @@ impl Host {
         }
     }
 
+    fn filesystem(&self) -> Status {
+        // unix(7): connecting needs write permission on the socket, which a read-only mount leaves.
+        if self.shows_trees && self.facts.landlock_abi < landlock::SOCKET_ABI {
+            return Status::Weaker(format!(
+                "sockets in the shown directories can be connected to, as far as their permissions \
+                 let anybody: Landlock ABI {} does not rule that",
+                self.facts.landlock_abi
+            ));
+        }
+        Status::Enforced
+    }
+
     fn proc(&self) -> Status {
         if self.facts.proc_subset && self.facts.proc_hidepid {
             Status::Enforced
@@ -162,8 +176,8 @@ impl Host {
         match (&self.groups.memory, &self.sampling) {
             (Ok(()), _) => Status::Enforced,
             (Err(reason), Ok(())) => Status::Weaker(format!(
-                "sampled every {} ms from /proc, and a resource limit for each process; what no \
-                 process maps, as a memory file, is not counted: {reason}",
+                "sampled every {} ms from /proc, and a resource limit for each process, without \
+                 memory files and System V segments: {reason}",
                 sampling::EVERY.as_millis()
             )),
             (Err(reason), Err(_)) => {

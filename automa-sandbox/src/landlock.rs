@@ -21,6 +21,8 @@ use crate::zygote::WRITABLE_PARENT;
 pub(crate) const FULL_FS_ABI: i32 = 3;
 /// From this ABI on, TCP ports are ruled (Linux 6.7).
 pub(crate) const NET_ABI: i32 = 4;
+/// From this ABI on, connecting to a socket by its path is ruled.
+pub(crate) const SOCKET_ABI: i32 = 9;
 /// From this ABI on, abstract sockets and signals stay inside (Linux 6.12).
 pub(crate) const SCOPE_ABI: i32 = 6;
 

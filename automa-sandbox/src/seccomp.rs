@@ -23,8 +23,11 @@ pub(crate) struct Instruction {
 }
 
 /// The filter for profile `script`.
-pub(crate) fn script() -> Vec<Instruction> {
-    tree::compile(rules::SCRIPT)
+///
+/// Where no group counts memory, `memory_counted` is false: calls for memory that no process has to
+/// map, and that no sample of processes could therefore show, are absent then.
+pub(crate) fn script(memory_counted: bool) -> Vec<Instruction> {
+    tree::compile(rules::SCRIPT, if memory_counted { &[] } else { rules::UNMAPPED_MEMORY })
 }
 
 #[cfg(test)]
@@ -48,7 +51,20 @@ mod tests {
     use super::rules::{SCRIPT, Verdict};
     use super::tree::{ABSENT, ALLOW, DENY, KILL, X32};
 
-    static PROGRAM: LazyLock<Vec<Instruction>> = LazyLock::new(super::script);
+    static PROGRAM: LazyLock<Vec<Instruction>> = LazyLock::new(|| super::script(true));
+
+    #[test]
+    fn memory_that_nobody_counts_cannot_be_had() {
+        let uncounted = super::script(false);
+        for (_, numbers) in SCRIPT {
+            for &number in *numbers {
+                let call = Call::native(u32::try_from(number).unwrap(), [0; 6]);
+                let taken_out = [libc::SYS_memfd_create, libc::SYS_shmget].contains(&number);
+                let expected = if taken_out { ABSENT } else { run(&PROGRAM, &call).0 };
+                assert_eq!(run(&uncounted, &call).0, expected, "{number}");
+            }
+        }
+    }
 
     /// The filter's answer to a native call.
     fn answer(number: c_long, arguments: &[u64]) -> u32 {
@@ -65,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_program_means_the_table() {
-        let program = super::script();
+        let program = super::script(true);
         check(&program).unwrap();
         let calls = all_calls();
         let mut answers = BTreeMap::<u32, usize>::new();
@@ -81,7 +97,7 @@ mod tests {
     /// The comparison above would notice any single change of the program.
     #[test]
     fn no_instruction_can_be_changed_unnoticed() {
-        let program = super::script();
+        let program = super::script(true);
         // Of the large numbers a few are enough: more of them take time and find nothing.
         let few =
             numbers().filter(|&number| number > 1000).take(8).map(|n| Call::native(n, [1; 6]));
@@ -126,7 +142,7 @@ mod tests {
             let group = SCRIPT.iter().find(|group| group.1.contains(&c_long::from(number)));
             matches!(group, Some((Verdict::AllowIf(_) | Verdict::DenyIf(_), _)))
         };
-        let program = super::script();
+        let program = super::script(true);
         for number in numbers().filter(|&number| number < X32 && !conditional(number)) {
             for architecture in ARCHITECTURES {
                 let call = Call { number, architecture, arguments: [0; 6] };
@@ -141,7 +157,7 @@ mod tests {
 
     #[test]
     fn other_abis_are_killed() {
-        let program = super::script();
+        let program = super::script(true);
         for number in numbers() {
             let i386 = Call { number, architecture: 0x4000_0003, arguments: [0; 6] };
             assert_eq!(run(&program, &i386).0, KILL, "{number}");
@@ -275,7 +291,7 @@ mod tests {
     /// The whole installation depends on it: see the head of `tree`.
     #[test]
     fn the_program_is_short() {
-        let program = super::script();
+        let program = super::script(true);
         let steps = |number: c_long, arguments| {
             let call = Call::native(u32::try_from(number).unwrap(), arguments);
             run(&program, &call).1
@@ -314,7 +330,7 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a child process is part of ordinary work")]
     fn the_kernel_accepts_the_program() {
-        let program: BpfProgram = super::script()
+        let program: BpfProgram = super::script(true)
             .into_iter()
             .map(|Instruction { code, jt, jf, k }| seccompiler::sock_filter { code, jt, jf, k })
             .collect();

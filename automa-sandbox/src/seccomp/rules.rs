@@ -52,6 +52,9 @@ pub(super) struct Span {
     pub(super) last: u32,
 }
 
+/// Calls for memory that needs no process to exist: memory files and System V segments.
+pub(super) const UNMAPPED_MEMORY: &[c_long] = &[SYS_memfd_create, SYS_shmget];
+
 /// Syscalls of one verdict.
 pub(super) type Group = (Verdict, &'static [c_long]);
 

@@ -25,6 +25,8 @@ pub(crate) struct Template {
     pub(crate) slots: usize,
     /// Host trees to show read-only: path outside, path inside.
     pub(crate) trees: Vec<(PathBuf, PathBuf)>,
+    /// A group counts the memory of sandboxes.
+    pub(crate) memory_counted: bool,
     /// Name that `uname -n` tells.
     pub(crate) hostname: String,
 }

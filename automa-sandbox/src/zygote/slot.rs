@@ -86,6 +86,8 @@ fn settle(attach: Vec<OwnedFd>, shared: &Shared) -> Result<Liveness, Failure> {
     if shared.user_namespace {
         map_ids(super::template::INSIDE_ID, super::template::INSIDE_ID)
             .at(Stage::IdMap, "in the slot")?;
+        // A new user namespace begins with all capabilities again (capabilities(7)).
+        super::template::drop_future_rights().at(Stage::Capabilities, "in the slot")?;
     }
     renew_ipc().at(Stage::CloneInit, "")?;
     sethostname(&shared.hostname).at(Stage::Hostname, "")?;

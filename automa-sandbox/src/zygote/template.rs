@@ -135,7 +135,7 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
         first_uid,
         user_namespace,
         landlock: ruleset,
-        filter: seccomp::script(),
+        filter: seccomp::script(template.memory_counted),
         proc_options,
         hostname: template.hostname.clone(),
     };
@@ -352,7 +352,7 @@ fn move_into(root: &Path) -> nix::Result<()> {
 const SECURE: u64 = 1 | 1 << 1 | 1 << 6 | 1 << 7;
 
 /// Gives up, for all that will ever be started from here, the ways to gain rights by an exec.
-fn drop_future_rights() -> io::Result<()> {
+pub(super) fn drop_future_rights() -> io::Result<()> {
     // prctl(2): dropping a capability that this kernel does not have fails with EINVAL.
     for capability in 0..64 {
         if sys::prctl(libc::PR_CAPBSET_DROP, capability).is_err() {

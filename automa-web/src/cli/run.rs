@@ -57,7 +57,8 @@ pub(crate) struct Args {
     /// Allow connections to this host and port (not available in this version)
     #[arg(long, value_name = "HOST:PORT")]
     allow_net: Vec<String>,
-    /// Show a directory or file of the host read-only, at the same path or at INSIDE
+    /// Show a directory or file of the host read-only, at the same path or at INSIDE; sockets in it
+    /// can be connected to, as far as their permissions allow, so do not show /run
     #[arg(long, value_name = "PATH[:INSIDE]")]
     mount_ro: Vec<String>,
     /// Set an environment variable; nothing else is inherited
