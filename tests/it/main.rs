@@ -5,6 +5,7 @@
 mod degraded;
 mod limits;
 mod memory;
+mod probes;
 mod run;
 mod tree;
 

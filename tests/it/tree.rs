@@ -332,8 +332,10 @@ fn a_slot_killed_while_idle_loses_no_more_than_one_run() {
         says_hello(&engine).await;
         kill_hard(&slot);
         soon("the slot is gone", || !slot.is_alive()).await;
-        let output = engine.output(bash_command("echo hello")).await.unwrap();
-        assert_eq!(output.report.outcome, Outcome::Lost, "{output:#?}");
+        // Found dead before this run, it has been replaced; else this run is the one that is lost.
+        let outcome = engine.output(bash_command("echo hello")).await.unwrap().report.outcome;
+        let expected = [Outcome::Lost, Outcome::Exited { code: 0 }];
+        assert!(expected.contains(&outcome), "{outcome}");
         says_hello(&engine).await;
         engine.shutdown().await;
     });

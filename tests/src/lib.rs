@@ -79,6 +79,8 @@ pub fn command_of(program: &Path, user: User) -> Command {
 /// What `automa run` gave.
 #[derive(Debug)]
 pub struct Run {
+    /// Its process id while it ran.
+    pub pid: u32,
     /// Its exit code.
     pub code: i32,
     /// What the script wrote.
@@ -195,8 +197,12 @@ impl Script {
     #[must_use]
     pub fn run_as(&self, user: User) -> Run {
         let report = self.report_file(user);
-        let output = self.command(user, &report).output().unwrap();
+        let mut command = self.command(user, &report);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let output = child.wait_with_output().unwrap();
         Run {
+            pid,
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

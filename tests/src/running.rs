@@ -99,7 +99,13 @@ impl Running<'_> {
         drop(self.child.stdin.take());
         eventually("the program ends", || self.child.try_wait().unwrap().is_some());
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
-        Run { code, stdout: rest(&self.stdout), stderr: rest(&self.stderr), report: self.report() }
+        Run {
+            pid: self.child.id(),
+            code,
+            stdout: rest(&self.stdout),
+            stderr: rest(&self.stderr),
+            report: self.report(),
+        }
     }
 
     fn report(&self) -> Option<ExitReport> {
