@@ -99,6 +99,8 @@ fn parse_stat(line: &str) -> Option<Process> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -115,6 +117,11 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "a bare child is what is measured")]
     fn a_child_is_seen() {
         let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        // The kernel adds small changes up before it shows them, and a program is small at first.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while tree_below(std::process::id()).memory == 0 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
         let sample = tree_below(std::process::id());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -147,10 +147,10 @@ fn watched(script: Script, user: User) -> Run {
     run
 }
 
-/// A text that no other process carries.
+/// A text that no other process carries, and that is no part of another such text.
 fn new_mark() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("probe-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("probe-{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Processes with this text in their arguments or environment.
