@@ -175,8 +175,9 @@ pub(crate) enum Leaf {
 }
 
 impl Leaf {
-    /// The `cgroup.procs` files to which the slot writes `0` once, before anything else; none
-    /// unless v1.
+    /// The `cgroup.procs` files to which the slot writes `0` once, before anything else: those of
+    /// its leaf in v1, and in v2 that of a group of ours. A sandbox cannot be born from a group
+    /// that was killed once, as the one we were started in may have been: see [`Leaf::kill`].
     ///
     /// A process with a realtime scheduling class is refused by `cpu` groups with `EINVAL`. Once
     /// inside, the slot can be what the kernel kills for want of memory: it should have a low
@@ -184,7 +185,8 @@ impl Leaf {
     pub(crate) fn attach_files(&self) -> io::Result<Vec<File>> {
         match self {
             Self::V1(leaf) => leaf.attach_files(),
-            Self::V2(_) | Self::None => Ok(Vec::new()),
+            Self::V2(leaf) => leaf.attach_files(),
+            Self::None => Ok(Vec::new()),
         }
     }
 

@@ -115,6 +115,12 @@ impl Drop for LeafGroups {
     }
 }
 
+/// The file through which processes enter a group.
+pub(super) fn open_procs(group: &Path) -> io::Result<File> {
+    let path = group.join("cgroup.procs");
+    OpenOptions::new().write(true).open(&path).map_err(|error| at(&path, &error))
+}
+
 /// Removes groups, and the empty ones directly below; a group refuses to go while the kernel still
 /// counts a process in it, which can be some milliseconds after its end. Returns those left.
 fn remove_patiently(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {

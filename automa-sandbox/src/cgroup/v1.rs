@@ -4,7 +4,7 @@
 //! Each controller works or is missing on its own. The slot lives in the leaf together with its
 //! sandboxes: its share of memory and time is counted too, and its quota and limits are theirs.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -228,12 +228,8 @@ impl Leaf {
     }
 
     pub(super) fn attach_files(&self) -> io::Result<Vec<File>> {
-        let hierarchies = self.groups.paths().iter().take(self.tree.hierarchies.len());
-        let open = |group: &PathBuf| {
-            let path = group.join("cgroup.procs");
-            OpenOptions::new().write(true).open(&path).map_err(|error| group::at(&path, &error))
-        };
-        hierarchies.map(open).collect()
+        let leaves = self.groups.paths().iter().take(self.tree.hierarchies.len());
+        leaves.chain(&self.tree.unified).map(|group| group::open_procs(group)).collect()
     }
 
     pub(super) fn birthplace(&self) -> Option<BorrowedFd<'_>> {

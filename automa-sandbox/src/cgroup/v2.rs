@@ -20,6 +20,9 @@ use super::{GroupLimits, Recycled, Support, Usage, unsupported};
 /// a group other than the root has either processes or such children ("no internal processes").
 const SUPERVISOR: &str = "supervisor";
 
+/// Where slots live, below the engine's group: a fresh group that nobody has killed.
+const HOME: &str = "slots";
+
 /// Bytes, of page cache for the most part, that a run may leave to the next: they count for its
 /// peak. To give back one MiB takes about 30 us.
 pub(super) const RESIDUE: u64 = 4 << 20;
@@ -44,6 +47,8 @@ impl Tree {
         let base = base(own)?;
         let mut groups = EngineGroups::new(&[&base]);
         let path = groups.create(&base).map_err(|error| not_ours(&error))?;
+        let home = path.join(HOME);
+        fs::create_dir(&home).map_err(|error| not_ours(&group::at(&home, &error)))?;
         let [memory, pids, cpu] =
             ["memory", "pids", "cpu"].map(|controller| enable(&base, &path, controller));
         let has = |name| has(&path, name);
@@ -263,6 +268,10 @@ impl Leaf {
     #[cfg(test)]
     pub(super) fn paths(&self) -> &[PathBuf] {
         self.groups.paths()
+    }
+
+    pub(super) fn attach_files(&self) -> io::Result<Vec<File>> {
+        Ok(vec![group::open_procs(&self.tree.path.join(HOME))?])
     }
 
     pub(super) fn birthplace(&self) -> BorrowedFd<'_> {
