@@ -1,6 +1,7 @@
 //! The end of a sandbox: whatever its processes do, none outlives it, and nothing else is left.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -463,4 +464,36 @@ fn many_programs_one_after_the_other_leave_everything_as_it_was() {
         assert_eq!(all, Vec::new(), "{user:?}");
         assert_eq!(host::mounts(), mounts, "{user:?}");
     }
+}
+
+/// Newer kernels let nothing be born from a group that was killed once, as a service manager does
+/// to stop a service that it then starts again in the same group.
+#[test]
+fn a_group_that_was_killed_once_is_no_obstacle() {
+    let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
+    let v2 = roots.into_iter().find(|root| root.join("cgroup.controllers").exists());
+    let (Some(root), true) = (v2, User::all().contains(&User::Root)) else {
+        // Without a group of v2 that we may make there is nothing to be killed.
+        assert!(v2.is_none() || !nix::unistd::geteuid().is_root());
+        return;
+    };
+    let group = root.join(format!("automa-test-{}", std::process::id()));
+    fs::create_dir(&group).unwrap();
+    let enter = "echo 0 >\"$0/cgroup.procs\"; exec \"$@\"";
+    let shell = || {
+        let mut shell = command_of(Path::new("/bin/sh"), User::Root);
+        shell.args(["-c", enter]).arg(&group);
+        shell
+    };
+    let mut victim = shell().args(["sleep", "1000"]).spawn().unwrap();
+    let inside = || fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    eventually("the victim is inside", || inside().contains(&victim.id().to_string()));
+    fs::write(group.join("cgroup.kill"), "1").unwrap();
+    assert!(!victim.wait().unwrap().success());
+
+    let script = bash("echo hello");
+    let output = shell().arg(automa()).arg("run").arg(script.file()).output().unwrap();
+    eventually("the group is empty", || inside().is_empty());
+    fs::remove_dir(&group).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n", "{output:?}");
 }
