@@ -29,6 +29,10 @@ pub(crate) const OVERDUE: i32 = 124;
 /// Process id of the payload as seen here, 0 before it exists; read by signal handlers.
 static PAYLOAD: AtomicI32 = AtomicI32::new(0);
 
+/// A signal that came before the payload's process id was known: init is stopped until the payload
+/// has exec'd, which may then be faster than init in telling its caller that it runs.
+static EARLY: AtomicI32 = AtomicI32::new(0);
+
 /// What the slot hands over. All of it is the slot's, as a killed init frees nothing.
 pub(super) struct Start<'a> {
     pub(super) socket: &'a OwnedFd,
@@ -58,7 +62,9 @@ pub(super) fn run(start: &mut Start<'_>) -> ! {
 
 fn supervise(start: &mut Start<'_>) -> Result<Ended, (Stage, io::Error)> {
     let at = |stage| move |error| (stage, error);
+    // Both are left from the slot's last sandbox, whose memory this is too.
     PAYLOAD.store(0, Ordering::Relaxed);
+    EARLY.store(0, Ordering::Relaxed);
     sys::set_name(c"automa-init");
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map_err(at(Stage::Start))?;
     if slot::slot_died(start.liveness) {
@@ -82,7 +88,11 @@ fn supervise(start: &mut Start<'_>) -> Result<Ended, (Stage, io::Error)> {
         let setup = &mut start.setup;
         sys::spawn_sharing(start.stack, payload::run, setup).map_err(at(Stage::ClonePayload))?
     };
-    PAYLOAD.store(pid, Ordering::Relaxed);
+    PAYLOAD.store(pid, Ordering::SeqCst);
+    let early = EARLY.swap(0, Ordering::SeqCst);
+    if early != 0 {
+        forward(early);
+    }
     start.setup.close_stdio();
     let ended = reap_until(pid)?;
     match start.setup.failed.take() {
@@ -105,9 +115,9 @@ fn reap_until(payload: libc::pid_t) -> Result<Ended, (Stage, io::Error)> {
 
 /// Passes a signal from outside on to the payload's process group.
 extern "C" fn forward(signal: libc::c_int) {
-    let pid = PAYLOAD.load(Ordering::Relaxed);
-    if pid > 1 {
-        sys::kill(-pid, signal);
+    match PAYLOAD.load(Ordering::SeqCst) {
+        0 => EARLY.store(signal, Ordering::SeqCst),
+        pid => sys::kill(-pid, signal),
     }
 }
 
