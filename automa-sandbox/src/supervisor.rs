@@ -300,6 +300,10 @@ impl Run {
             Event::Ready => {}
             Event::Started { pid } => {
                 self.init = pidfd.map(|pidfd| Init { pid, pidfd });
+                // What was asked for before there was anyone to be told.
+                if let (Some(init), Some(_)) = (&self.init, self.kill_at) {
+                    init.signal(libc::SIGTERM);
+                }
                 if let Some(cause) = self.facts.killed.filter(|_| self.give_up_at.is_some()) {
                     self.kill(cause, slot);
                 }
