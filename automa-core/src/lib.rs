@@ -3,10 +3,45 @@
 //! The crate has no web part: it is what a Rust program embeds. The sandbox below it is
 //! [`automa_sandbox`].
 //!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`script`], [`execution`] | the nouns of the domain, and what can be done with them |
+//! | [`actor`], [`audit`] | who does something, whether they may, and what is remembered of it |
+//! | [`store`], [`error`] | one file that holds everything, one way to write it, and what can fail |
+//! | [`event`] | what has just been written |
+//! | [`page`] | lists in pages, continued by a cursor |
+//! | [`id`], [`clock`] | identifiers in order of creation; time and randomness as parameters |
+//!
+//! Everything is done through an [`Automa`] on behalf of an [`Actor`](actor::Actor):
+//!
 //! ```
-//! use automa_core::script::Language;
-//! assert_eq!(Language::detect("backup.py", b""), Ok(Language::Python));
+//! use automa_core::{Automa, Error, actor::Actor, script::{Language, NewScript}};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! let automa = Automa::builder().in_memory().open()?;
+//! let me = Actor::embedder("nightly");
+//! let new = NewScript::new("backup", Language::Bash, "tar -c /etc | wc -c");
+//! let script = automa.scripts(&me).create(new).await?;
+//! assert_eq!(automa.scripts(&me).version(script.id, script.version).await?.number, 1);
+//! automa.close().await;
+//! # Ok(())
+//! # }
 //! ```
 
+pub mod actor;
+pub mod audit;
+mod automa;
+pub mod clock;
+pub mod error;
+pub mod event;
 pub mod execution;
+pub mod id;
+pub mod page;
 pub mod script;
+pub mod store;
+
+pub use crate::{
+    automa::{Automa, Builder},
+    error::{Error, Result},
+};

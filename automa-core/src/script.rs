@@ -1,140 +1,273 @@
-//! Scripts: source text in a language.
+//! Scripts: source text in a language, with versions that never change.
 
-use std::{fmt, str::FromStr};
+mod language;
 
-use automa_sandbox::{Command, Error, Runtime};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The language of a script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Language {
-    /// GNU bash.
-    Bash,
-    /// Python 3.
-    Python,
+pub use self::language::{Language, UnknownLanguage};
+use crate::{
+    Automa, Error, Result,
+    actor::{Actor, Permission},
+    audit::{Action, Entry},
+    error::FieldError,
+    event::Event,
+    id::{ScriptId, UserId},
+    page::{Page, PageRequest},
+    store::{self, change::Change},
+};
+
+/// A script: what is the same for all its versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    /// Its id.
+    pub id: ScriptId,
+    /// Its name, 1 to 200 characters.
+    pub name: String,
+    /// What it is for, at most 4,000 characters.
+    pub description: String,
+    /// Words to find it by: at most 20 of 1 to 50 characters each.
+    pub tags: Vec<String>,
+    /// The number of its newest version, from 1.
+    pub version: u32,
+    /// Whose it is, unless the embedding program created it.
+    pub owner: Option<UserId>,
+    /// When it was created.
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub updated_at: Timestamp,
 }
 
-/// The language of a script cannot be told, or there is none of this name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; Automa runs {known}", known = Language::ALL.map(Language::name).join(" and "))]
-pub struct UnknownLanguage(String);
+/// One immutable state of a script's source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The script.
+    pub script: ScriptId,
+    /// Its number, from 1 without gaps.
+    pub number: u32,
+    /// The language of the source.
+    pub language: Language,
+    /// The source, at most 1 MiB.
+    pub source: String,
+    /// Who wrote it, as named at that time.
+    pub author: String,
+    /// When.
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub created_at: Timestamp,
+}
 
-impl Language {
-    /// All languages.
-    pub const ALL: [Self; 2] = [Self::Bash, Self::Python];
+/// A script to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewScript {
+    /// See [`Script::name`].
+    pub name: String,
+    /// See [`Script::description`].
+    pub description: String,
+    /// See [`Script::tags`].
+    pub tags: Vec<String>,
+    /// See [`Version::language`].
+    pub language: Language,
+    /// See [`Version::source`].
+    pub source: String,
+}
 
-    /// The language's name in the API and in flags.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bash => "bash",
-            Self::Python => "python",
+impl NewScript {
+    /// A script without description and tags.
+    pub fn new(name: impl Into<String>, language: Language, source: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            description: String::new(),
+            tags: Vec::new(),
+            language,
+            source: source.into(),
         }
     }
 
-    /// Tells the language by the ending of a file name, else by the source's `#!` line.
+    fn check(&self) -> Result<()> {
+        let mut errors = Vec::new();
+        let mut check = |field, holds: bool, reason: &str| {
+            if !holds {
+                errors.push(FieldError { field, reason: reason.to_owned() });
+            }
+        };
+        check("name", is_line(&self.name, 200), "must be one line of 1 to 200 characters");
+        let described = self.description.chars().count() <= 4000;
+        check("description", described, "must have at most 4000 characters");
+        let tagged = self.tags.len() <= 20 && self.tags.iter().all(|tag| is_line(tag, 50));
+        check("tags", tagged, "must be at most 20, each one line of 1 to 50 characters");
+        check("source", self.source.len() <= 1 << 20, "must have at most 1 MiB");
+        if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+    }
+}
+
+/// Text that shows as one line, of 1 to `most` characters.
+fn is_line(text: &str, most: usize) -> bool {
+    let visible = !text.trim().is_empty() && !text.chars().any(char::is_control);
+    visible && text.chars().count() <= most
+}
+
+/// Scripts as one actor may use them.
+#[derive(Debug, Clone, Copy)]
+pub struct Scripts<'a> {
+    automa: &'a Automa,
+    actor: &'a Actor,
+}
+
+impl<'a> Scripts<'a> {
+    pub(crate) fn new(automa: &'a Automa, actor: &'a Actor) -> Self {
+        Self { automa, actor }
+    }
+
+    /// Creates a script with its first version.
     ///
     /// # Errors
     ///
-    /// [`UnknownLanguage`] when neither tells.
-    pub fn detect(file_name: &str, source: &[u8]) -> Result<Self, UnknownLanguage> {
-        let ending = file_name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-        match ending.as_deref() {
-            Some("py") => return Ok(Self::Python),
-            Some("sh" | "bash") => return Ok(Self::Bash),
-            _ => {}
-        }
-        let first = source.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        let line = String::from_utf8_lossy(first);
-        let interpreter = line.strip_prefix("#!").and_then(interpreter).unwrap_or_default();
-        match interpreter.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') {
-            "python" => Ok(Self::Python),
-            "bash" | "sh" => Ok(Self::Bash),
-            _ => Err(UnknownLanguage(format!(
-                "cannot tell the language of `{file_name}`: it ends in neither .sh nor .py and \
-                 begins with no `#!` line of either"
-            ))),
-        }
+    /// [`Error::Forbidden`], [`Error::Invalid`], and the store's.
+    pub async fn create(&self, new: NewScript) -> Result<Script> {
+        self.actor.require(Permission::WriteScripts)?;
+        new.check()?;
+        let clock = &*self.automa.clock;
+        let now = clock.now();
+        let script = Script {
+            id: ScriptId::generate(clock),
+            name: new.name,
+            description: new.description,
+            tags: new.tags,
+            version: 1,
+            owner: self.actor.user,
+            created_at: now,
+            updated_at: now,
+        };
+        let version = Version {
+            script: script.id,
+            number: 1,
+            language: new.language,
+            source: new.source,
+            author: self.actor.name.clone(),
+            created_at: now,
+        };
+        let entry = Entry::new(clock, self.actor, Action::ScriptCreated(script.id));
+        let change = move |change: &mut Change| {
+            store::scripts::put(change, &script)?;
+            store::scripts::add_version(change, &version)?;
+            store::audit::add(change, &entry)?;
+            change.emit(Event::ScriptChanged(script.id));
+            Ok(script.clone())
+        };
+        self.automa.store.write(change).await
     }
 
-    /// Finds the interpreter on this host.
+    /// Changes a script. A source or language other than the newest version's makes a new version.
+    ///
+    /// `read` is the version that the caller has seen: nobody overwrites what they have not read.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidCommand`] when it is not installed.
-    pub fn runtime(self) -> Result<Runtime, Error> {
-        match self {
-            Self::Bash => Runtime::bash(),
-            Self::Python => Runtime::python(),
-        }
+    /// [`Error::Forbidden`], [`Error::Invalid`], [`Error::NotFound`]; [`Error::Conflict`] when
+    /// `read` is not the newest version; and the store's.
+    pub async fn update(&self, id: ScriptId, read: u32, new: NewScript) -> Result<Script> {
+        self.actor.require(Permission::WriteScripts)?;
+        new.check()?;
+        let clock = &*self.automa.clock;
+        let now = clock.now();
+        let author = self.actor.name.clone();
+        let changed = Entry::new(clock, self.actor, Action::ScriptChanged(id));
+        let change = move |change: &mut Change| {
+            let old = store::scripts::get(change, id)?.ok_or_else(|| not_found(id))?;
+            if old.version != read {
+                return Err(Error::Conflict { kind: "script", current: old.version });
+            }
+            let newest = store::scripts::version(change, id, old.version)?
+                .ok_or_else(|| no_version(id, old.version))?;
+            let mut script = Script {
+                name: new.name.clone(),
+                description: new.description.clone(),
+                tags: new.tags.clone(),
+                updated_at: now,
+                ..old
+            };
+            let mut entry = changed.clone();
+            if (newest.language, &newest.source) != (new.language, &new.source) {
+                script.version += 1;
+                entry.action = Action::ScriptVersionAdded(id, script.version);
+                let version = Version {
+                    script: id,
+                    number: script.version,
+                    language: new.language,
+                    source: new.source.clone(),
+                    author: author.clone(),
+                    created_at: now,
+                };
+                store::scripts::add_version(change, &version)?;
+            }
+            store::scripts::put(change, &script)?;
+            store::audit::add(change, &entry)?;
+            change.emit(Event::ScriptChanged(id));
+            Ok(script)
+        };
+        self.automa.store.write(change).await
     }
 
-    /// A command that runs `source`, shown in tracebacks as `file_name`.
+    /// One script.
     ///
     /// # Errors
     ///
-    /// As [`runtime`](Self::runtime).
-    pub fn command(self, source: impl Into<Vec<u8>>, file_name: &str) -> Result<Command, Error> {
-        Ok(self.runtime()?.command(source, file_name))
+    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    pub fn get(&self, id: ScriptId) -> Result<Script> {
+        self.actor.require(Permission::ReadScripts)?;
+        let script =
+            self.automa.store.look::<_, Error>(|view| Ok(store::scripts::get(view, id)?))?;
+        script.ok_or_else(|| not_found(id))
+    }
+
+    /// Scripts, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] and the store's.
+    pub async fn list(&self, page: PageRequest) -> Result<Page<Script>> {
+        self.actor.require(Permission::ReadScripts)?;
+        let list = move |view: &_| Ok(store::scripts::list(view, &page)?);
+        self.automa.store.read(list).await
+    }
+
+    /// One version of a script.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    pub async fn version(&self, id: ScriptId, number: u32) -> Result<Version> {
+        self.actor.require(Permission::ReadScripts)?;
+        let find = move |view: &_| {
+            store::scripts::version(view, id, number)?.ok_or_else(|| no_version(id, number))
+        };
+        self.automa.store.read(find).await
+    }
+
+    /// A script's versions, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    pub async fn versions(&self, id: ScriptId, page: PageRequest) -> Result<Page<Version>> {
+        self.actor.require(Permission::ReadScripts)?;
+        let list = move |view: &_| {
+            store::scripts::get(view, id)?.ok_or_else(|| not_found(id))?;
+            Ok(store::scripts::versions(view, id, &page)?)
+        };
+        self.automa.store.read(list).await
     }
 }
 
-/// `python3` of `/usr/bin/env -S python3 -u` or `/usr/bin/python3`.
-fn interpreter(line: &str) -> Option<&str> {
-    let base = |path: &str| path.rsplit('/').next().map(str::len).unwrap_or_default();
-    let mut words = line.split_whitespace().map(|word| &word[word.len() - base(word)..]);
-    match words.next()? {
-        "env" => words.find(|word| !word.starts_with('-') && !word.contains('=')),
-        program => Some(program),
-    }
+fn not_found(id: ScriptId) -> Error {
+    Error::NotFound { kind: "script", id: id.to_string() }
 }
 
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Language {
-    type Err = UnknownLanguage;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|language| language.name() == text)
-            .ok_or_else(|| UnknownLanguage(format!("`{text}` is not a language")))
-    }
+fn no_version(id: ScriptId, number: u32) -> Error {
+    Error::NotFound { kind: "version", id: format!("{number} of script {id}") }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ending_decides_then_the_first_line() {
-        for (name, source, language) in [
-            ("a.py", "", Language::Python),
-            ("A.PY", "#!/bin/bash", Language::Python),
-            ("a.sh", "", Language::Bash),
-            ("a", "#!/usr/bin/env python3\n", Language::Python),
-            ("a", "#!/usr/bin/env -S LANG=C python3.11 -u", Language::Python),
-            ("a.txt", "#!/bin/sh -e\n", Language::Bash),
-            ("a", "#! /usr/local/bin/bash", Language::Bash),
-        ] {
-            assert_eq!(Language::detect(name, source.as_bytes()), Ok(language), "{name} {source}");
-        }
-        for (name, source) in
-            [("a.rb", ""), ("a", ""), ("a", "#!"), ("a", "#!/usr/bin/env"), ("py", "x")]
-        {
-            let error = Language::detect(name, source.as_bytes()).unwrap_err().to_string();
-            assert!(error.ends_with("Automa runs bash and python"), "{error}");
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_have_no_language() {
-        assert!(Language::detect("\u{fffd}", &[0xff, 0, b'\n']).is_err());
-    }
-}
+mod tests;

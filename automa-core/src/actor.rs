@@ -1,0 +1,142 @@
+//! Who acts, and what they may do: the one place that decides.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{error::Error, id::UserId};
+
+/// What a user may do, from least to most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Looks.
+    Viewer,
+    /// Writes scripts and runs them.
+    Operator,
+    /// Manages users and everything else.
+    Admin,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// The way by which somebody acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A page.
+    Web,
+    /// The API.
+    Api,
+    /// An AI agent over MCP.
+    Mcp,
+    /// A job whose time has come.
+    Scheduler,
+    /// The program that embeds this library, or its command line.
+    Embedder,
+}
+
+/// Something that an operation needs to be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Permission {
+    /// Reading scripts and their versions.
+    ReadScripts,
+    /// Creating and changing scripts.
+    WriteScripts,
+    /// Reading what was done by whom.
+    ReadAudit,
+}
+
+impl Permission {
+    /// All permissions.
+    pub const ALL: [Self; 3] = [Self::ReadScripts, Self::WriteScripts, Self::ReadAudit];
+
+    /// The least role that has it.
+    #[must_use]
+    pub fn least_role(self) -> Role {
+        match self {
+            Self::ReadScripts => Role::Viewer,
+            Self::WriteScripts => Role::Operator,
+            Self::ReadAudit => Role::Admin,
+        }
+    }
+}
+
+impl fmt::Display for Permission {
+    /// What one may not do without, to stand after "may not".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadScripts => "read scripts",
+            Self::WriteScripts => "change scripts",
+            Self::ReadAudit => "read the audit log",
+        })
+    }
+}
+
+/// On whose behalf an operation is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The user, unless it is the embedding program itself.
+    pub user: Option<UserId>,
+    /// How the audit log names the actor.
+    pub name: String,
+    /// What the actor may do.
+    pub role: Role,
+    /// By which way.
+    pub origin: Origin,
+}
+
+impl Actor {
+    /// The embedding program, which may do everything; `name` is for the audit log.
+    #[must_use]
+    pub fn embedder(name: impl Into<String>) -> Self {
+        Self { user: None, name: name.into(), role: Role::Admin, origin: Origin::Embedder }
+    }
+
+    /// A user who came by `origin`.
+    #[must_use]
+    pub fn user(user: UserId, name: impl Into<String>, role: Role, origin: Origin) -> Self {
+        Self { user: Some(user), name: name.into(), role, origin }
+    }
+
+    /// Allows what the actor's role has, and nothing else. The first line of every operation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`].
+    pub fn require(&self, permission: Permission) -> Result<(), Error> {
+        if self.role >= permission.least_role() {
+            Ok(())
+        } else {
+            Err(Error::Forbidden { role: self.role, permission })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_has_what_lesser_roles_have_and_no_more() {
+        for permission in Permission::ALL {
+            for role in [Role::Viewer, Role::Operator, Role::Admin] {
+                let actor = Actor { role, ..Actor::embedder("test") };
+                let allowed = actor.require(permission).is_ok();
+                assert_eq!(allowed, role >= permission.least_role(), "{role} {permission}");
+            }
+        }
+        let viewer = Actor { role: Role::Viewer, ..Actor::embedder("test") };
+        let refused = viewer.require(Permission::WriteScripts).unwrap_err();
+        assert_eq!(refused.to_string(), "a viewer may not change scripts");
+    }
+}

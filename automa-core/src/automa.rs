@@ -1,0 +1,104 @@
+//! The handle on everything: what an embedding program opens, uses and closes.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use crate::{
+    actor::Actor,
+    audit::Audit,
+    clock::{Clock, SystemClock},
+    error::{Error, Result},
+    event::Subscription,
+    script::Scripts,
+    store::Store,
+};
+
+/// An open Automa. Clones are handles of the same one.
+#[derive(Debug, Clone)]
+pub struct Automa {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Where an [`Automa`] keeps its data, and how it tells the time.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    directory: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Builder {
+    /// Keeps data in this directory, which is made if it is missing, for its owner alone.
+    pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.directory = Some(path.into());
+        self
+    }
+
+    /// Keeps data in memory, to be gone at the end: for tests.
+    pub fn in_memory(mut self) -> Self {
+        self.directory = None;
+        self
+    }
+
+    /// Takes time and randomness from `clock` instead of the system.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Opens it. Blocks while the store is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Directory`] and [`Error::Store`]: among others when another process has it open.
+    pub fn open(self) -> Result<Automa> {
+        let store = match self.directory {
+            None => Store::in_memory()?,
+            Some(path) => {
+                make_private(&path).map_err(|source| Error::Directory {
+                    doing: "making the data directory",
+                    path: path.clone(),
+                    source,
+                })?;
+                Store::open(path.join("automa.redb"))?
+            }
+        };
+        Ok(Automa { store, clock: self.clock })
+    }
+}
+
+/// Makes a directory that its owner alone may enter; one that exists is left as it is.
+fn make_private(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+impl Automa {
+    /// Begins with the system's clock and nothing stored.
+    pub fn builder() -> Builder {
+        Builder { directory: None, clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// Scripts and their versions, on behalf of `actor`.
+    #[must_use]
+    pub fn scripts<'a>(&'a self, actor: &'a Actor) -> Scripts<'a> {
+        Scripts::new(self, actor)
+    }
+
+    /// What was done by whom, on behalf of `actor`.
+    #[must_use]
+    pub fn audit<'a>(&'a self, actor: &'a Actor) -> Audit<'a> {
+        Audit::new(self, actor)
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> Subscription {
+        self.store.subscribe()
+    }
+
+    /// Finishes what was accepted and closes the store. All handles are closed by it.
+    pub async fn close(&self) {
+        self.store.shutdown().await;
+    }
+}

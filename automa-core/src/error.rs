@@ -1,0 +1,211 @@
+//! What can fail: the caller's faults first, the operator's last.
+
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use crate::{
+    actor::{Permission, Role},
+    page::InvalidCursor,
+};
+
+/// The result of an operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation was refused or failed. All but the last two are the caller's to mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is nothing of this name.
+    #[error("there is no {kind} `{id}`")]
+    NotFound {
+        /// What was looked for.
+        kind: &'static str,
+        /// Under which name.
+        id: String,
+    },
+    /// The actor's role does not allow this.
+    #[error("a {role} may not {permission}")]
+    Forbidden {
+        /// The actor's role.
+        role: Role,
+        /// What it lacks.
+        permission: Permission,
+    },
+    /// It was changed since the caller last read it.
+    #[error("the {kind} has been changed meanwhile; it now has version {current}")]
+    Conflict {
+        /// What was to be changed.
+        kind: &'static str,
+        /// The version it has now.
+        current: u32,
+    },
+    /// Some of the input cannot be accepted: one entry for each field.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<FieldError>),
+    /// A directory could not be used.
+    #[error("{doing} {}", path.display())]
+    Directory {
+        /// What was being done.
+        doing: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One field that cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// The field, as the caller wrote it.
+    pub field: &'static str,
+    /// What is wrong with it and what would be right.
+    pub reason: String,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.reason)
+    }
+}
+
+/// Why the store did not do what it was asked to.
+///
+/// Unless a variant says otherwise, nothing of the change was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The cursor is not one of this list.
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+    /// There is a record of this key already.
+    #[error("`{table}` already has a record of this key")]
+    Exists {
+        /// The table.
+        table: &'static str,
+    },
+    /// The code of the change panicked; other changes are not affected.
+    #[error("a change of the store panicked: {message}")]
+    Panicked {
+        /// What it panicked with.
+        message: String,
+    },
+    /// The store was shut down.
+    #[error("the store is closed")]
+    Closed,
+    /// The store failed before and is being opened again.
+    #[error("the store is out of order since a failure and is being opened again: {reason}")]
+    Unavailable {
+        /// What failed.
+        reason: String,
+    },
+    /// Making changes durable failed. **Whether this change is stored is not known** until the
+    /// store is available again: read before repeating it.
+    #[error("the store could not make a change durable; check its disk for space and errors")]
+    Commit(#[source] Arc<redb::Error>),
+    /// Another process has the store open.
+    #[error("{} is open in another process; stop that first", path.display())]
+    InUse {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// The store was written by a newer Automa.
+    #[error(
+        "this store has format {found}, and this version of Automa knows formats up to {known}; \
+         install the newer version, or restore the backup that it made before its upgrade"
+    )]
+    TooNew {
+        /// The store's format.
+        found: u32,
+        /// The newest format that is known here.
+        known: u32,
+    },
+    /// The file is not a store of Automa.
+    #[error("{} is not a store of Automa", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be opened or copied.
+    #[error("{doing} {}", path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A record was written by a newer Automa, or is damaged.
+    #[error("a record of `{table}` has version {version}, which this version does not know")]
+    UnknownVersion {
+        /// The table.
+        table: &'static str,
+        /// The version found, 0 if the record is empty.
+        version: u8,
+    },
+    /// The bytes of a record make no sense.
+    #[error("a record of `{table}`, version {version}, is damaged")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// The record's version.
+        version: u8,
+        /// Where it stopped making sense.
+        source: postcard::Error,
+    },
+    /// A record has a part that cannot be written.
+    #[error("a record of `{table}` cannot be written")]
+    Unwritable {
+        /// The table.
+        table: &'static str,
+        /// Which part.
+        source: postcard::Error,
+    },
+    /// The database failed: disk, lock or corruption.
+    #[error("the database failed")]
+    Database(#[source] Box<redb::Error>),
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::DatabaseClosed => Self::Closed,
+            error => Self::Database(Box::new(error)),
+        }
+    }
+}
+
+macro_rules! through_redb_error {
+    ($($error:ident)*) => {$(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )*};
+}
+
+through_redb_error! { CommitError DatabaseError StorageError TableError TransactionError }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn a_source_is_told_once() {
+        let error = StoreError::from(redb::StorageError::Corrupted("page 7".into()));
+        assert_eq!(error.to_string(), "the database failed");
+        assert!(error.source().unwrap().to_string().contains("page 7"));
+    }
+
+    #[test]
+    fn a_closed_database_is_a_closed_store() {
+        let error = StoreError::from(redb::StorageError::DatabaseClosed);
+        assert!(matches!(error, StoreError::Closed), "{error:?}");
+    }
+}

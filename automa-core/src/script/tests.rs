@@ -1,0 +1,252 @@
+use super::*;
+use crate::{
+    Builder,
+    actor::{Origin, Role},
+    clock::TestClock,
+    page::Limit,
+    store::record::{Record, golden::assert_bytes},
+};
+
+fn automa() -> Automa {
+    in_memory().open().unwrap()
+}
+
+fn in_memory() -> Builder {
+    Automa::builder().in_memory().clock(TestClock::new("2026-01-01T00:00:00Z".parse().unwrap()))
+}
+
+fn actor(role: Role) -> Actor {
+    Actor { role, ..Actor::embedder("ann") }
+}
+
+fn hello() -> NewScript {
+    NewScript::new("hello", Language::Bash, "echo hello")
+}
+
+fn fields(error: &Error) -> Vec<&'static str> {
+    let Error::Invalid(errors) = error else { panic!("{error}") };
+    errors.iter().map(|error| error.field).collect()
+}
+
+#[tokio::test]
+async fn a_script_is_created_with_its_first_version_and_an_audit_entry() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let mut events = automa.events();
+    let script = automa.scripts(&admin).create(hello()).await.unwrap();
+    assert_eq!(automa.scripts(&admin).get(script.id).unwrap(), script);
+    let version = automa.scripts(&admin).version(script.id, 1).await.unwrap();
+    assert_eq!((version.source.as_str(), version.author.as_str()), ("echo hello", "ann"));
+    assert_eq!(events.try_next(), Some(Event::ScriptChanged(script.id)));
+    let entries = automa.audit(&admin).list(PageRequest::default()).await.unwrap().items;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].action, Action::ScriptCreated(script.id));
+    assert_eq!((entries[0].actor.as_str(), entries[0].origin), ("ann", Origin::Embedder));
+}
+
+#[tokio::test]
+async fn only_another_source_makes_another_version() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let scripts = automa.scripts(&admin);
+    let id = scripts.create(hello()).await.unwrap().id;
+    let renamed = NewScript { name: "hi".to_owned(), ..hello() };
+    let script = scripts.update(id, 1, renamed).await.unwrap();
+    assert_eq!((script.name.as_str(), script.version), ("hi", 1));
+    let edited = NewScript { source: "echo hi".to_owned(), ..hello() };
+    assert_eq!(scripts.update(id, 1, edited).await.unwrap().version, 2);
+    // The first is as it was.
+    assert_eq!(scripts.version(id, 1).await.unwrap().source, "echo hello");
+    let versions = scripts.versions(id, PageRequest::default()).await.unwrap().items;
+    assert_eq!(versions.iter().map(|version| version.number).collect::<Vec<_>>(), [2, 1]);
+    let entries = automa.audit(&admin).list(PageRequest::default()).await.unwrap().items;
+    let actions: Vec<Action> = entries.into_iter().map(|entry| entry.action).collect();
+    let expected =
+        [Action::ScriptVersionAdded(id, 2), Action::ScriptChanged(id), Action::ScriptCreated(id)];
+    assert_eq!(actions, expected);
+}
+
+#[tokio::test]
+async fn nobody_overwrites_what_they_have_not_read() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let scripts = automa.scripts(&admin);
+    let id = scripts.create(hello()).await.unwrap().id;
+    let writers = (0..20).map(|number| {
+        let new = NewScript { source: format!("echo {number}"), ..hello() };
+        async move { scripts.update(id, 1, new).await }
+    });
+    let mut written = 0;
+    for result in join_all(writers).await {
+        match result {
+            Ok(script) => {
+                written += 1;
+                assert_eq!(script.version, 2);
+            }
+            Err(Error::Conflict { current: 2, .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(written, 1);
+    // What was refused left no entry either.
+    let entries = automa.audit(&admin).list(PageRequest::default()).await.unwrap().items;
+    assert_eq!(entries.len(), 2);
+}
+
+/// Runs futures together on one task, so that their changes can share a transaction.
+async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.map(Box::pin).collect();
+    let mut results = Vec::new();
+    std::future::poll_fn(|context| {
+        waiting.retain_mut(|future| match future.as_mut().poll(context) {
+            std::task::Poll::Ready(result) => {
+                results.push(result);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    results
+}
+
+#[tokio::test]
+async fn roles_decide_who_may_do_what() {
+    let automa = automa();
+    let id = automa.scripts(&actor(Role::Operator)).create(hello()).await.unwrap().id;
+    let viewer = actor(Role::Viewer);
+    let scripts = automa.scripts(&viewer);
+    assert!(scripts.get(id).is_ok());
+    assert!(scripts.list(PageRequest::default()).await.is_ok());
+    assert!(scripts.versions(id, PageRequest::default()).await.is_ok());
+    for refused in [scripts.create(hello()).await, scripts.update(id, 1, hello()).await] {
+        assert!(matches!(refused, Err(Error::Forbidden { .. })), "{refused:?}");
+    }
+    for (role, allowed) in [(Role::Operator, false), (Role::Admin, true)] {
+        let actor = actor(role);
+        let entries = automa.audit(&actor).list(PageRequest::default()).await;
+        assert_eq!(entries.is_ok(), allowed, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let scripts = automa.scripts(&admin);
+    for name in ["", " \t", "two\nlines", "bell\u{7}", &"x".repeat(201)] {
+        let new = NewScript { name: name.to_owned(), ..hello() };
+        assert_eq!(fields(&scripts.create(new).await.unwrap_err()), ["name"], "{name:?}");
+    }
+    let new = NewScript {
+        name: String::new(),
+        description: "x".repeat(4001),
+        tags: vec!["x".repeat(51)],
+        language: Language::Python,
+        source: "x".repeat((1 << 20) + 1),
+    };
+    let error = scripts.create(new).await.unwrap_err();
+    assert_eq!(fields(&error), ["name", "description", "tags", "source"]);
+    assert!(error.to_string().starts_with("name: must be one line"), "{error}");
+    let at_the_limit =
+        NewScript { name: "ä".repeat(200), tags: vec!["t".repeat(50); 20], ..hello() };
+    assert!(scripts.create(at_the_limit).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let scripts = automa.scripts(&admin);
+    let id = ScriptId::generate(&*automa.clock);
+    let page = PageRequest::default();
+    for error in [
+        scripts.get(id).unwrap_err(),
+        scripts.update(id, 1, hello()).await.unwrap_err(),
+        scripts.version(id, 1).await.unwrap_err(),
+        scripts.versions(id, page).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::NotFound { .. }), "{error}");
+        assert!(error.to_string().contains(&id.to_string()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_newest_first() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let scripts = automa.scripts(&admin);
+    let mut ids = Vec::new();
+    for _ in 0..7 {
+        ids.push(scripts.create(hello()).await.unwrap().id);
+    }
+    let mut listed = Vec::new();
+    let mut request = PageRequest { cursor: None, limit: Limit::new(3).unwrap() };
+    loop {
+        let page = scripts.list(request.clone()).await.unwrap();
+        assert!(page.items.len() <= 3);
+        listed.extend(page.items.iter().map(|script| script.id));
+        match page.next_cursor {
+            Some(cursor) => request.cursor = Some(cursor),
+            None => break,
+        }
+    }
+    ids.reverse();
+    assert_eq!(listed, ids);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let admin = actor(Role::Admin);
+    let data = dir.path().join("data");
+    let automa = Automa::builder().directory(&data).open().unwrap();
+    let script = automa.scripts(&admin).create(hello()).await.unwrap();
+    let second = Automa::builder().directory(&data).open().unwrap_err();
+    assert!(second.to_string().contains("is open in another process"), "{second}");
+    automa.close().await;
+    let automa = Automa::builder().directory(&data).open().unwrap();
+    assert_eq!(automa.scripts(&admin).get(script.id).unwrap(), script);
+}
+
+/// If this fails, the stored format has changed: make a new version of the record instead of
+/// changing the bytes.
+#[test]
+fn stored_bytes_stay_as_they_are() {
+    let clock = TestClock::with_seed("2026-01-01T00:00:00Z".parse().unwrap(), 1);
+    let admin = actor(Role::Admin);
+    let id = ScriptId::generate(&clock);
+    let now = crate::clock::Clock::now(&clock);
+    let script = Script {
+        id,
+        name: "hello".to_owned(),
+        description: "ü".to_owned(),
+        tags: vec!["a".to_owned()],
+        version: 2,
+        owner: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let version = Version {
+        script: id,
+        number: 2,
+        language: Language::Python,
+        source: "print()".to_owned(),
+        author: "ann".to_owned(),
+        created_at: now,
+    };
+    let entry = Entry::new(&clock, &admin, Action::ScriptVersionAdded(id, 2));
+    for damaged in [&[][..], &[0], &[2, 3], &[1, 255]] {
+        assert!(Script::decode(damaged).is_err() && Version::decode(damaged).is_err());
+        assert!(Entry::decode(damaged).is_err());
+    }
+    assert_bytes(&script, SCRIPT_V1);
+    assert_bytes(&version, VERSION_V1);
+    assert_bytes(&entry, ENTRY_V1);
+}
+
+const SCRIPT_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc0101610200808082e288d2a306808082e288d2a306";
+const VERSION_V1: &str =
+    "01019b76daa8007000815c0289ec2d0a910201077072696e74282903616e6e808082e288d2a306";
+const ENTRY_V1: &str = "01019b76daa8007001a7ec8e65a18debbe808082e288d2a30603616e6e000402019b76daa8007000815c0289ec2d0a9102";

@@ -1,0 +1,270 @@
+//! A table of records.
+
+use std::{
+    marker::PhantomData,
+    ops::{Bound, RangeBounds},
+};
+
+use redb::{Key, ReadableTable, TableDefinition, WriteTransaction};
+
+use super::{
+    change::{Change, View},
+    record::Record,
+};
+use crate::{
+    error::StoreError,
+    page::{Cursor, InvalidCursor, Page, PageRequest},
+};
+
+/// A table `K -> R`, named after its record.
+///
+/// Keys are of fixed width, ids and tuples with them, in the order of which the records are
+/// listed; each pattern of their bytes has to be a key, because a cursor is text from outside.
+pub(crate) struct Table<K: Key + 'static, R> {
+    definition: TableDefinition<'static, K, &'static [u8]>,
+    record: PhantomData<fn() -> R>,
+}
+
+impl<K, R> Table<K, R>
+where
+    K: for<'a> Key<SelfType<'a> = K> + Copy + Ord + 'static,
+    R: Record,
+{
+    pub(crate) const fn new() -> Self {
+        Self { definition: TableDefinition::new(R::TABLE), record: PhantomData }
+    }
+
+    /// Makes the table if it is not there. Every table is made when the store is opened, because
+    /// reading from one that is missing is an error.
+    pub(crate) fn create(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
+        txn.open_table(self.definition)?;
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, view: &impl View, key: K) -> Result<Option<R>, StoreError> {
+        let table = view.open(self.definition)?;
+        let bytes = table.get(key)?;
+        bytes.map(|bytes| R::decode(bytes.value())).transpose()
+    }
+
+    /// Writes a record, over the one of this key if there is one.
+    pub(crate) fn put(&self, change: &mut Change, key: K, record: &R) -> Result<(), StoreError> {
+        let bytes = record.encode()?;
+        change.open_mut(self.definition)?.insert(key, bytes.as_slice())?;
+        Ok(())
+    }
+
+    /// Writes a new record; [`StoreError::Exists`] if there is one of this key.
+    pub(crate) fn insert(&self, change: &mut Change, key: K, record: &R) -> Result<(), StoreError> {
+        if change.open(self.definition)?.get(key)?.is_some() {
+            return Err(StoreError::Exists { table: R::TABLE });
+        }
+        self.put(change, key, record)
+    }
+
+    /// Removes a record; tells whether there was one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tables to come"))]
+    pub(crate) fn remove(&self, change: &mut Change, key: K) -> Result<bool, StoreError> {
+        if change.open(self.definition)?.get(key)?.is_none() {
+            return Ok(false);
+        }
+        change.open_mut(self.definition)?.remove(key)?;
+        Ok(true)
+    }
+
+    /// At most `limit` records with keys in `range`, lowest key first.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tables to come"))]
+    pub(crate) fn oldest(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        limit: usize,
+    ) -> Result<Vec<(K, R)>, StoreError> {
+        let table = view.open(self.definition)?;
+        let rows = table.range(bounds(&range))?;
+        rows.take(limit).map(|row| row.map_err(StoreError::from).and_then(decode)).collect()
+    }
+
+    /// At most `limit` records with keys in `range`, highest key first.
+    pub(crate) fn newest(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        limit: usize,
+    ) -> Result<Vec<(K, R)>, StoreError> {
+        let table = view.open(self.definition)?;
+        let rows = table.range(bounds(&range))?.rev();
+        rows.take(limit).map(|row| row.map_err(StoreError::from).and_then(decode)).collect()
+    }
+
+    /// One page of the records with keys in `range`, highest key first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Cursor`] for a cursor of another list or from outside of `range`.
+    pub(crate) fn page(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        request: &PageRequest,
+    ) -> Result<Page<R>, StoreError> {
+        let (start, mut end) = bounds(&range);
+        if let Some(cursor) = &request.cursor {
+            let key = cursor.key(R::TABLE)?;
+            if K::fixed_width() != Some(key.len()) {
+                return Err(InvalidCursor.into());
+            }
+            let key = K::from_bytes(key);
+            if !range.contains(&key) {
+                return Err(InvalidCursor.into());
+            }
+            end = Bound::Excluded(key);
+        }
+        let limit = request.limit.items();
+        // One more tells whether another page follows.
+        let mut rows = self.newest(view, (start, end), limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| more);
+        let next_cursor = last.map(|(key, _)| Cursor::new(R::TABLE, K::as_bytes(key).as_ref()));
+        Ok(Page { items: rows.into_iter().map(|(_, record)| record).collect(), next_cursor })
+    }
+}
+
+fn bounds<K: Copy>(range: &impl RangeBounds<K>) -> (Bound<K>, Bound<K>) {
+    (range.start_bound().cloned(), range.end_bound().cloned())
+}
+
+fn decode<K, R>(
+    (key, bytes): (redb::AccessGuard<'_, K>, redb::AccessGuard<'_, &'static [u8]>),
+) -> Result<(K, R), StoreError>
+where
+    K: for<'a> Key<SelfType<'a> = K> + 'static,
+    R: Record,
+{
+    Ok((key.value(), R::decode(bytes.value())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        page::Limit,
+        store::{
+            Store,
+            tests::{NOTES, Note, SCHEMA},
+        },
+    };
+
+    /// A store with a note at each of `keys`.
+    async fn store(keys: impl IntoIterator<Item = u64>) -> Store {
+        let store = Store::in_memory_with(SCHEMA).unwrap();
+        let keys: Vec<_> = keys.into_iter().collect();
+        let fill = move |change: &mut Change| {
+            keys.iter().try_for_each(|&key| NOTES.put(change, key, &Note::new(key)))
+        };
+        store.write(fill).await.unwrap();
+        store
+    }
+
+    fn request(limit: u64, cursor: Option<Cursor>) -> PageRequest {
+        PageRequest { cursor, limit: Limit::new(limit).unwrap() }
+    }
+
+    #[tokio::test]
+    async fn records_are_written_found_replaced_and_removed() {
+        let store = store([1]).await;
+        let change = |change: &mut Change| {
+            assert!(matches!(
+                NOTES.insert(change, 1, &Note::new(9)),
+                Err(StoreError::Exists { table: "notes" })
+            ));
+            NOTES.insert(change, 2, &Note::new(2))?;
+            NOTES.put(change, 1, &Note::new(9))?;
+            assert_eq!(NOTES.get(change, 2)?, Some(Note::new(2)), "a change sees its own writes");
+            assert!(NOTES.remove(change, 2)?);
+            NOTES.remove(change, 2)
+        };
+        assert!(!store.write(change).await.unwrap());
+        let found =
+            store.look(|view| Ok::<_, StoreError>((NOTES.get(view, 1)?, NOTES.get(view, 2)?)));
+        assert_eq!(found.unwrap(), (Some(Note::new(9)), None));
+    }
+
+    #[tokio::test]
+    async fn ranges_are_read_from_both_ends() {
+        let store = store(1..=9).await;
+        let keys = |rows: Result<Vec<(u64, Note)>, StoreError>| {
+            rows.unwrap().into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        let (oldest, newest) = store
+            .look(|view| {
+                let oldest = keys(NOTES.oldest(view, 3.., 2));
+                Ok::<_, StoreError>((oldest, keys(NOTES.newest(view, ..=7, 3))))
+            })
+            .unwrap();
+        assert_eq!((oldest, newest), (vec![3, 4], vec![7, 6, 5]));
+    }
+
+    #[tokio::test]
+    async fn pages_continue_where_the_last_ended_whatever_comes_meanwhile() {
+        let store = store((0..10).map(|key| key * 10)).await;
+        let page = |cursor| {
+            let page = store.look(|view| NOTES.page(view, .., &request(4, cursor))).unwrap();
+            let texts: Vec<_> = page.items.into_iter().map(|note| note.text).collect();
+            (texts.join(" "), page.next_cursor)
+        };
+        let (texts, cursor) = page(None);
+        assert_eq!(texts, "90 80 70 60");
+        let meanwhile = |change: &mut Change| {
+            NOTES.put(change, 95, &Note::new(95))?;
+            NOTES.put(change, 55, &Note::new(55))?;
+            NOTES.remove(change, 60)
+        };
+        store.write(meanwhile).await.unwrap();
+        let (texts, cursor) = page(cursor);
+        assert_eq!(texts, "55 50 40 30");
+        let (texts, cursor) = page(cursor);
+        assert_eq!((texts.as_str(), cursor), ("20 10 0", None));
+    }
+
+    #[tokio::test]
+    async fn a_cursor_from_elsewhere_is_refused() {
+        let store = store(0..10).await;
+        for cursor in [
+            Cursor::new("scripts", &5u64.to_le_bytes()),
+            Cursor::new("notes", b"short"),
+            Cursor::new("notes", &9u64.to_le_bytes()),
+        ] {
+            let page = store.look(|view| NOTES.page(view, ..8, &request(4, Some(cursor))));
+            assert!(matches!(page, Err(StoreError::Cursor(InvalidCursor))), "{page:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pages_together_are_the_whole_range(
+            keys: std::collections::BTreeSet<u64>,
+            start: u64,
+            limit in 1u64..=7,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let store = runtime.block_on(store(keys.iter().copied()));
+            let (mut seen, mut cursor) = (Vec::new(), None);
+            loop {
+                let request = request(limit, cursor);
+                let page = store.look(|view| NOTES.page(view, start.., &request)).unwrap();
+                prop_assert!(page.items.len() as u64 <= limit);
+                seen.extend(page.items);
+                cursor = page.next_cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            let expected: Vec<_> = keys.range(start..).rev().map(|&key| Note::new(key)).collect();
+            prop_assert_eq!(seen, expected);
+        }
+    }
+}
