@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{
     cgroup,
     limits::{Bytes, Limits},
-    report::{Exit, ExitReport, Feature, Outcome, Protection, Stage, Step, Usage},
+    protection::{Feature, Protection},
+    report::{Exit, ExitReport, Outcome, Stage, Step, Usage},
     sampling::Sample,
     sys::Used,
     zygote::{

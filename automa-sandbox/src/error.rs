@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::report::{Feature, Stage};
+use crate::{protection::Feature, report::Stage};
 
 /// Why nothing was run. What happens to a program that did run is told by its
 /// [`ExitReport`](crate::ExitReport).

@@ -3,7 +3,7 @@
 use crate::{
     cgroup::Support,
     landlock,
-    report::{Feature, Protection, Status},
+    protection::{Feature, Protection, Status},
     sampling,
     zygote::protocol::Facts,
 };

@@ -15,8 +15,6 @@ use ::landlock::{
     Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
 };
 
-use crate::zygote::WRITABLE_PARENT;
-
 /// From this ABI on, nothing read-only can be truncated (Linux 6.2).
 pub(crate) const FULL_FS_ABI: i32 = 3;
 /// From this ABI on, TCP ports are ruled (Linux 6.7).
@@ -26,18 +24,27 @@ pub(crate) const SOCKET_ABI: i32 = 9;
 /// From this ABI on, abstract sockets and signals stay inside (Linux 6.12).
 pub(crate) const SCOPE_ABI: i32 = 6;
 
-/// Builds the ruleset that the kernel's `abi` can hold; `None` where it has no Landlock.
+/// Builds the ruleset that the kernel's `abi` can hold; `None` where it has no Landlock. Programs
+/// run from the trees in `executable` and from below `writable`.
 ///
 /// Reading is allowed everywhere: the payload's tree holds nothing that is not for it. A rule on
 /// what is mounted later, as each sandbox's proc is, has to lie on a parent, here the root.
-pub(crate) fn ruleset(abi: i32, executable: &[PathBuf]) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn ruleset(
+    abi: i32,
+    executable: &[PathBuf],
+    writable: &Path,
+) -> io::Result<Option<OwnedFd>> {
     if abi < 1 {
         return Ok(None);
     }
-    build(abi, executable).map_err(io::Error::other)
+    build(abi, executable, writable).map_err(io::Error::other)
 }
 
-fn build(abi: i32, executable: &[PathBuf]) -> Result<Option<OwnedFd>, ::landlock::RulesetError> {
+fn build(
+    abi: i32,
+    executable: &[PathBuf],
+    writable: &Path,
+) -> Result<Option<OwnedFd>, ::landlock::RulesetError> {
     let (rules_net, rules_scope) = (abi >= NET_ABI, abi >= SCOPE_ABI);
     let abi = ABI::from(abi);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
@@ -70,6 +77,6 @@ fn build(abi: i32, executable: &[PathBuf]) -> Result<Option<OwnedFd>, ::landlock
     for device in ["/dev/null", "/dev/zero", "/dev/full"] {
         allow(Path::new(device), AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
-    allow(Path::new(WRITABLE_PARENT), write)?;
+    allow(writable, write)?;
     Ok(ruleset.into())
 }

@@ -56,6 +56,7 @@ mod cgroup;
 mod child;
 mod command;
 mod conclusion;
+mod config;
 mod engine;
 mod error;
 mod host;
@@ -63,11 +64,13 @@ mod landlock;
 mod limits;
 mod link;
 mod policy;
+mod protection;
 mod report;
 mod rlimit;
 mod runtime;
 mod sampling;
 mod seccomp;
+mod slots;
 mod stdio;
 mod supervisor;
 mod sys;
@@ -76,14 +79,14 @@ mod zygote;
 pub use crate::{
     child::{Child, Chunk, Output, Stream},
     command::{Command, Stdin, Stdout},
-    engine::{Engine, EngineConfig},
+    config::EngineConfig,
+    engine::Engine,
     error::Error,
     host::Host,
     limits::{Bytes, Limits, ParseBytesError},
     policy::{Policy, Profile, UnknownProfile},
-    report::{
-        Exit, ExitReport, Feature, Outcome, Protection, Stage, Status, Step, UnknownFeature, Usage,
-    },
+    protection::{Feature, Protection, Status, UnknownFeature},
+    report::{Exit, ExitReport, Outcome, Stage, Step, Usage},
     runtime::Runtime,
     stdio::inherited_descriptor,
 };
@@ -97,5 +100,5 @@ pub fn reexec_guard() {
     if std::env::args_os().nth(1).is_some_and(|arg| arg == zygote::ARGUMENT) {
         zygote::main();
     }
-    engine::mark_guarded();
+    config::mark_guarded();
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Error,
     limits::Limits,
-    report::{Feature, Protection, Status},
+    protection::{Feature, Protection, Status},
 };
 
 /// A named set of rules for one kind of work.

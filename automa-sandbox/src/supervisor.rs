@@ -18,12 +18,13 @@ use crate::{
     child::{Child, Chunk, Control},
     command::{Command, Prepared},
     conclusion::{Facts, Killed},
-    engine::{Lease, Slot},
     error::Error,
     host::Host,
     limits::{Bytes, Limits},
-    report::{ExitReport, Protection},
+    protection::Protection,
+    report::ExitReport,
     sampling,
+    slots::{Lease, Slot},
     stdio::{self, Pipes},
     sys,
     zygote::{
@@ -83,11 +84,11 @@ fn send(
     chunks: mpsc::Sender<Chunk>,
 ) -> Result<(Run, Pipes), Error> {
     let limits = command.policy.limits_ref().clone();
-    let null = lease.shared().null();
+    let null = lease.pool().null();
     let stdin = stdio::input(command.stdin, null).map_err(Error::io("preparing the input"))?;
     let (pipes, outputs) =
         stdio::outputs(&command.stdout, null).map_err(Error::io("creating a pipe"))?;
-    let host = lease.shared().host().clone();
+    let host = lease.pool().host().clone();
     let begun = Instant::now();
     let mut facts = Facts::new(limits.clone(), sys::monotonic_ns());
     let slot = lease.slot();

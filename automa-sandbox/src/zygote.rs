@@ -13,6 +13,7 @@
 //! When the server goes, the zygote reads end-of-file and ends; each process below is killed by its
 //! parent's death (`PR_SET_PDEATHSIG`), and an init takes its whole pid namespace with it.
 
+mod identity;
 mod init;
 mod payload;
 pub(crate) mod plan;
@@ -20,7 +21,7 @@ pub(crate) mod protocol;
 mod slot;
 mod template;
 
-pub(crate) use self::{init::OVERDUE, template::INSIDE_ID};
+pub(crate) use self::{identity::INSIDE_ID, init::OVERDUE};
 
 use std::{
     fs, io,

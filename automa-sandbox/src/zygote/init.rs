@@ -6,14 +6,19 @@
 use std::{
     ffi::CStr,
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::atomic::{AtomicI32, Ordering},
+};
+
+use nix::{
+    fcntl::OFlag,
+    poll::{PollFd, PollFlags, PollTimeout},
+    unistd::pipe2,
 };
 
 use super::{
     payload,
     protocol::{Event, Exited, Mark},
-    slot::{self, Liveness},
 };
 use crate::{
     report::Stage,
@@ -32,6 +37,26 @@ static PAYLOAD: AtomicI32 = AtomicI32::new(0);
 /// A signal that came before the payload's process id was known: init is stopped until the payload
 /// has exec'd, which may then be faster than init in telling its caller that it runs.
 static EARLY: AtomicI32 = AtomicI32::new(0);
+
+/// A pipe whose writing end only the slot holds: when the slot has died, init's end hangs up.
+pub(super) struct Liveness {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+impl Liveness {
+    pub(super) fn new() -> io::Result<Self> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        Ok(Self { read, write })
+    }
+
+    /// Whether the slot has died; asked by init, which closes its copy of the writing end.
+    fn slot_died(&self) -> bool {
+        sys::close(self.write.as_raw_fd());
+        let mut poll = [PollFd::new(self.read.as_fd(), PollFlags::empty())];
+        nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+}
 
 /// What the slot hands over. All of it is the slot's, as a killed init frees nothing.
 pub(super) struct Start<'a> {
@@ -67,7 +92,7 @@ fn supervise(start: &mut Start<'_>) -> Result<Ended, (Stage, io::Error)> {
     EARLY.store(0, Ordering::Relaxed);
     sys::set_name(c"automa-init");
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map_err(at(Stage::Start))?;
-    if slot::slot_died(start.liveness) {
+    if start.liveness.slot_died() {
         sys::exit_now(1);
     }
     let flags = libc::MS_NOSUID | libc::MS_NODEV;

@@ -2,17 +2,20 @@
 //! one sandbox after the other. What is expensive happens here, before any request.
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 use nix::{
     sched::{CloneFlags, unshare},
-    unistd::{getppid, pipe2, sethostname},
+    unistd::{getppid, sethostname},
 };
 
 use super::{
-    At, Failure, Shared, init, payload,
+    At, Failure, Shared,
+    identity::{self, INSIDE_ID},
+    init::{self, Liveness},
+    payload,
     plan::{CAPACITY, Plan},
     protocol::{Event, Mark, Request},
 };
@@ -60,12 +63,6 @@ struct Stacks {
     payload: Stack,
 }
 
-/// A pipe whose writing end only the slot holds: when the slot has died, init's end hangs up.
-pub(super) struct Liveness {
-    pub(super) read: OwnedFd,
-    pub(super) write: OwnedFd,
-}
-
 fn settle(attach: Vec<OwnedFd>, shared: &Shared) -> Result<Liveness, Failure> {
     sys::set_name(c"automa-slot");
     sys::default_signals();
@@ -84,29 +81,14 @@ fn settle(attach: Vec<OwnedFd>, shared: &Shared) -> Result<Liveness, Failure> {
     }
     unshare(namespaces).at(Stage::NetworkNamespace, "")?;
     if shared.user_namespace {
-        map_ids(super::template::INSIDE_ID, super::template::INSIDE_ID)
-            .at(Stage::IdMap, "in the slot")?;
+        identity::map_ids(INSIDE_ID, (INSIDE_ID, INSIDE_ID)).at(Stage::IdMap, "in the slot")?;
         // A new user namespace begins with all capabilities again (capabilities(7)).
-        super::template::drop_future_rights().at(Stage::Capabilities, "in the slot")?;
+        identity::drop_future_rights().at(Stage::Capabilities, "in the slot")?;
     }
     renew_ipc().at(Stage::CloneInit, "")?;
     sethostname(&shared.hostname).at(Stage::Hostname, "")?;
     sys::prctl(libc::PR_SET_DUMPABLE, 0).at(Stage::Start, "")?;
-    let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).at(Stage::Start, "")?;
-    Ok(Liveness { read, write })
-}
-
-/// Maps one user and one group id into the user namespace that this process has just entered.
-pub(super) fn map_ids(inside: u32, outside: u32) -> io::Result<()> {
-    map_ids_of(inside, outside, outside)
-}
-
-/// The same where user and group id differ outside.
-pub(super) fn map_ids_of(inside: u32, uid: u32, gid: u32) -> io::Result<()> {
-    // user_namespaces(7): without privilege a group map needs setgroups switched off first.
-    fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/uid_map", format!("{inside} {uid} 1"))?;
-    fs::write("/proc/self/gid_map", format!("{inside} {gid} 1"))
+    Liveness::new().at(Stage::Start, "")
 }
 
 /// What stays the same from request to request.
@@ -187,11 +169,4 @@ fn renew_ipc() -> nix::Result<()> {
 
 fn invalid() -> io::Error {
     io::Error::from_raw_os_error(libc::EPROTO)
-}
-
-/// Whether the slot that made `liveness` has died; asked by init, which closes its writing end.
-pub(super) fn slot_died(liveness: &Liveness) -> bool {
-    sys::close(liveness.write.as_raw_fd());
-    let mut poll = [nix::poll::PollFd::new(liveness.read.as_fd(), nix::poll::PollFlags::empty())];
-    nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

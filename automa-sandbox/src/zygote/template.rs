@@ -26,20 +26,15 @@ use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
     sys::stat::{Mode, SFlag, makedev, mknod},
-    unistd::{Pid, getegid, geteuid, getgroups, getpid, pivot_root},
+    unistd::pivot_root,
 };
 
-use super::{At, Failure, JOB_DIR, Shared, protocol, slot};
+use super::{
+    At, Failure, JOB_DIR, Shared, WRITABLE_PARENT,
+    identity::{self, INSIDE_ID},
+    protocol,
+};
 use crate::{landlock, report::Stage, rlimit, seccomp, sys};
-
-/// User and group id of payloads in a user namespace, as they see it.
-pub(crate) const INSIDE_ID: u32 = 1000;
-
-/// First user id for payloads of a root engine. The range 0x70000000..0x7fffffff is the one that
-/// systemd's table of ids leaves to nobody (UIDS-GIDS, "unused").
-const FIRST_UID: u32 = 0x7000_0000;
-/// Ids that each engine keeps for its slots.
-const UIDS_EACH: u32 = 64;
 
 /// Where the tree is put together; any directory that exists does, as the mount is private.
 const BUILD: &str = "/tmp";
@@ -80,13 +75,13 @@ struct Tree {
 /// Builds everything. The process afterwards sees only the template.
 pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::Facts), Failure> {
     sys::seccomp_available().at(Stage::Seccomp, "")?;
-    let user_namespace = !privileged();
+    let user_namespace = !identity::privileged();
     let first_uid = if user_namespace {
         None
     } else {
-        Some(choose_uids(template.slots).at(Stage::Identity, "/proc/self/uid_map")?)
+        Some(identity::choose_uids(template.slots).at(Stage::Identity, "/proc/self/uid_map")?)
     };
-    let kept_groups = if user_namespace { enter_user_namespace()? } else { 0 };
+    let kept_groups = if user_namespace { identity::enter_user_namespace()? } else { 0 };
     if !user_namespace {
         unshare(CloneFlags::CLONE_NEWNS).at(Stage::MountNamespace, "")?;
     }
@@ -108,7 +103,7 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
     make_devices(root)?;
     move_into(root).at(Stage::PivotRoot, "")?;
 
-    drop_future_rights().at(Stage::Capabilities, "")?;
+    identity::drop_future_rights().at(Stage::Capabilities, "")?;
     rlimit::lower_for_all().at(Stage::Limits, "")?;
     let abi = sys::landlock_abi();
     let executable: Vec<PathBuf> = trees
@@ -116,7 +111,8 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
         .filter(|tree| !["/etc", "/dev", "/proc"].iter().any(|dir| tree.inside.starts_with(dir)))
         .map(|tree| tree.inside.clone())
         .collect();
-    let ruleset = landlock::ruleset(abi, &executable).at(Stage::Landlock, "ruleset")?;
+    let ruleset = landlock::ruleset(abi, &executable, Path::new(WRITABLE_PARENT))
+        .at(Stage::Landlock, "ruleset")?;
     let facts = protocol::Facts {
         user_namespace,
         first_uid,
@@ -140,43 +136,6 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
         hostname: template.hostname.clone(),
     };
     Ok((shared, facts))
-}
-
-/// Whether this process may do all of it as root, without a user namespace.
-fn privileged() -> bool {
-    // CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT, CAP_SYS_ADMIN (linux/capability.h).
-    let needed = [6, 7, 8, 18, 21].iter().fold(0u64, |set, bit| set | 1 << bit);
-    geteuid().is_root() && sys::effective_capabilities() & needed == needed
-}
-
-/// Picks user ids that no account has: a block of its own for each engine, so that per-user limits
-/// and signals of two engines never meet; or, where root has only a small range (a container),
-/// ids at the upper end of 16 bits.
-fn choose_uids(slots: usize) -> io::Result<u32> {
-    let map = fs::read_to_string("/proc/self/uid_map")?;
-    let mapped = |first: u32| {
-        map.lines().any(|line| {
-            let numbers: Vec<u64> =
-                line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-            matches!(numbers[..], [inside, _, count]
-                if inside <= u64::from(first) && u64::from(first) + slots as u64 <= inside + count)
-        })
-    };
-    let own = (Pid::as_raw(getpid()) as u32 % (0x1000_0000 / UIDS_EACH)) * UIDS_EACH;
-    [FIRST_UID + own, 60_000]
-        .into_iter()
-        .find(|&first| mapped(first))
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
-}
-
-/// Enters a user and a mount namespace of this user's own. Returns how many supplementary groups
-/// stay with the process, as only root may drop them.
-fn enter_user_namespace() -> Result<usize, Failure> {
-    let (uid, gid) = (geteuid(), getegid());
-    let kept = getgroups().map_or(0, |groups| groups.iter().filter(|&&group| group != gid).count());
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).at(Stage::UserNamespace, "")?;
-    slot::map_ids_of(INSIDE_ID, uid.as_raw(), gid.as_raw()).at(Stage::IdMap, "")?;
-    Ok(kept)
 }
 
 fn collect_trees(template: &protocol::Template, bind_proc: bool) -> Result<Vec<Tree>, Failure> {
@@ -346,19 +305,4 @@ fn move_into(root: &Path) -> nix::Result<()> {
         | MsFlags::MS_NOSUID
         | MsFlags::MS_NOEXEC;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
-}
-
-/// `SECBIT_NOROOT` and `SECBIT_NO_CAP_AMBIENT_RAISE` with their locks (capabilities(7)).
-const SECURE: u64 = 1 | 1 << 1 | 1 << 6 | 1 << 7;
-
-/// Gives up, for all that will ever be started from here, the ways to gain rights by an exec.
-pub(super) fn drop_future_rights() -> io::Result<()> {
-    // prctl(2): dropping a capability that this kernel does not have fails with EINVAL.
-    for capability in 0..64 {
-        if sys::prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
-            break;
-        }
-    }
-    sys::prctl(libc::PR_SET_SECUREBITS, SECURE)?;
-    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
 }

@@ -1,0 +1,80 @@
+//! Who payloads are: user ids, user namespaces, and the rights nobody below will have again.
+
+use std::{fs, io};
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    unistd::{Pid, getegid, geteuid, getgroups, getpid},
+};
+
+use super::{At, Failure};
+use crate::{report::Stage, sys};
+
+/// User and group id of payloads in a user namespace, as they see it.
+pub(crate) const INSIDE_ID: u32 = 1000;
+
+/// First user id for payloads of a root engine. The range 0x70000000..0x7fffffff is the one that
+/// systemd's table of ids leaves to nobody (UIDS-GIDS, "unused").
+const FIRST_UID: u32 = 0x7000_0000;
+/// Ids that each engine keeps for its slots.
+const UIDS_EACH: u32 = 64;
+
+/// Whether this process may do all of it as root, without a user namespace.
+pub(super) fn privileged() -> bool {
+    // CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT, CAP_SYS_ADMIN (linux/capability.h).
+    let needed = [6, 7, 8, 18, 21].iter().fold(0u64, |set, bit| set | 1 << bit);
+    geteuid().is_root() && sys::effective_capabilities() & needed == needed
+}
+
+/// Picks user ids that no account has: a block of its own for each engine, so that per-user limits
+/// and signals of two engines never meet; or, where root has only a small range (a container),
+/// ids at the upper end of 16 bits.
+pub(super) fn choose_uids(slots: usize) -> io::Result<u32> {
+    let map = fs::read_to_string("/proc/self/uid_map")?;
+    let mapped = |first: u32| {
+        map.lines().any(|line| {
+            let numbers: Vec<u64> =
+                line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+            matches!(numbers[..], [inside, _, count]
+                if inside <= u64::from(first) && u64::from(first) + slots as u64 <= inside + count)
+        })
+    };
+    let own = (Pid::as_raw(getpid()) as u32 % (0x1000_0000 / UIDS_EACH)) * UIDS_EACH;
+    [FIRST_UID + own, 60_000]
+        .into_iter()
+        .find(|&first| mapped(first))
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+/// Enters a user and a mount namespace of this user's own. Returns how many supplementary groups
+/// stay with the process, as only root may drop them.
+pub(super) fn enter_user_namespace() -> Result<usize, Failure> {
+    let (uid, gid) = (geteuid(), getegid());
+    let kept = getgroups().map_or(0, |groups| groups.iter().filter(|&&group| group != gid).count());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).at(Stage::UserNamespace, "")?;
+    map_ids(INSIDE_ID, (uid.as_raw(), gid.as_raw())).at(Stage::IdMap, "")?;
+    Ok(kept)
+}
+
+/// Maps one user and one group id into the user namespace that this process has just entered.
+pub(super) fn map_ids(inside: u32, (uid, gid): (u32, u32)) -> io::Result<()> {
+    // user_namespaces(7): without privilege a group map needs setgroups switched off first.
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{inside} {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("{inside} {gid} 1"))
+}
+
+/// `SECBIT_NOROOT` and `SECBIT_NO_CAP_AMBIENT_RAISE` with their locks (capabilities(7)).
+const SECURE: u64 = 1 | 1 << 1 | 1 << 6 | 1 << 7;
+
+/// Gives up, for all that will ever be started from here, the ways to gain rights by an exec.
+pub(super) fn drop_future_rights() -> io::Result<()> {
+    // prctl(2): dropping a capability that this kernel does not have fails with EINVAL.
+    for capability in 0..64 {
+        if sys::prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
+            break;
+        }
+    }
+    sys::prctl(libc::PR_SET_SECUREBITS, SECURE)?;
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
