@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, id::UserId};
+use crate::id::UserId;
 
 /// What a user may do, from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +82,16 @@ impl fmt::Display for Permission {
     }
 }
 
+/// An actor's role does not allow something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a {role} may not {permission}")]
+pub struct Forbidden {
+    /// The actor's role.
+    pub role: Role,
+    /// What it lacks.
+    pub permission: Permission,
+}
+
 /// On whose behalf an operation is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
@@ -112,12 +122,12 @@ impl Actor {
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`].
-    pub fn require(&self, permission: Permission) -> Result<(), Error> {
+    /// [`Forbidden`].
+    pub fn require(&self, permission: Permission) -> Result<(), Forbidden> {
         if self.role >= permission.least_role() {
             Ok(())
         } else {
-            Err(Error::Forbidden { role: self.role, permission })
+            Err(Forbidden { role: self.role, permission })
         }
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
-use crate::{
-    actor::{Permission, Role},
-    page::InvalidCursor,
-};
+use crate::{actor::Forbidden, page::InvalidCursor};
 
 /// The result of an operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,13 +20,8 @@ pub enum Error {
         id: String,
     },
     /// The actor's role does not allow this.
-    #[error("a {role} may not {permission}")]
-    Forbidden {
-        /// The actor's role.
-        role: Role,
-        /// What it lacks.
-        permission: Permission,
-    },
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// It was changed since the caller last read it.
     #[error("the {kind} has been changed meanwhile; it now has version {current}")]
     Conflict {
