@@ -413,10 +413,13 @@ fn soak(user: User, runs: u32) -> Value {
     assert_eq!(run.code, 0, "{run:#?}");
     let mut counts: Value = serde_json::from_str(&run.stdout).unwrap();
     if user == User::Ordinary {
-        // What other tests make is of that name.
+        // What other tests make is of these names.
         for count in ["before", "after", "gone"] {
             let names = counts[count]["temporary"].as_array_mut().unwrap();
-            names.retain(|name| !name.as_str().unwrap().starts_with("automa-test-"));
+            names.retain(|name| {
+                let name = name.as_str().unwrap();
+                !name.starts_with("automa-test-") && !name.starts_with(".tmp")
+            });
         }
     }
     counts
