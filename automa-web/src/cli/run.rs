@@ -30,35 +30,35 @@ pub(crate) struct Args {
     /// Arguments for the script
     #[arg(last = true, value_name = "ARGS")]
     words: Vec<String>,
-    /// Language, when neither the file's ending nor its first line tells
-    #[arg(long)]
+    /// bash or python, when neither the file's ending nor its first line tells
+    #[arg(long, value_name = "NAME")]
     language: Option<Language>,
     /// Limit on time from start to end, as in 30s or 5m
-    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     wall: Duration,
     /// Limit on processor time of all processes together
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     cpu_time: Option<Duration>,
     /// Share of processors, as in 0.5 or 2
-    #[arg(long, default_value = "0.5", value_parser = processors)]
+    #[arg(long, value_name = "N", default_value = "0.5", value_parser = processors)]
     cpus: u64,
     /// Limit on memory of all processes together
-    #[arg(long, default_value = "512M")]
+    #[arg(long, value_name = "SIZE", default_value = "512M")]
     memory: Bytes,
     /// Limit on processes and threads
-    #[arg(long, default_value = "64")]
+    #[arg(long, value_name = "N", default_value = "64")]
     pids: u64,
     /// Limit on stdout and stderr together
-    #[arg(long, default_value = "10M")]
+    #[arg(long, value_name = "SIZE", default_value = "10M")]
     output: Bytes,
     /// Size of the only writable place, /tmp and the working directory together
-    #[arg(long, default_value = "100M")]
+    #[arg(long, value_name = "SIZE", default_value = "100M")]
     tmp: Bytes,
     /// Allow connections to this host and port (not available in this version)
     #[arg(long, value_name = "HOST:PORT")]
     allow_net: Vec<String>,
-    /// Show a directory or file of the host read-only, at the same path or at INSIDE; sockets in it
-    /// can be connected to, as far as their permissions allow, so do not show /run
+    /// Show a directory or file of the host read-only, at the same path or at INSIDE (not /run:
+    /// sockets in it could be connected to)
     #[arg(long, value_name = "PATH[:INSIDE]")]
     mount_ro: Vec<String>,
     /// Set an environment variable; nothing else is inherited
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
     /// Rules for one kind of work
-    #[arg(long, default_value = "script")]
+    #[arg(long, value_name = "NAME", default_value = "script")]
     profile: Profile,
     /// Never use a sandbox prepared in advance (this version never does)
     #[arg(long)]
@@ -84,8 +84,13 @@ pub(crate) struct Args {
     strict: bool,
     /// Report at the end: text or none to stderr, json as one line to descriptor 3 or else stderr
     /// (default: text on a terminal, otherwise one line when a limit ended the script)
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "FORM", value_enum)]
     report: Option<report::Format>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is not a time: write 500ms, 30s, 5m or 1h30m"))
 }
 
 fn processors(text: &str) -> Result<u64, String> {
@@ -230,6 +235,14 @@ mod tests {
         assert_eq!(processors("2"), Ok(2000));
         for text in ["", "x", "0", "-1", "NaN", "inf", "1e9"] {
             assert!(processors(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_explained() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        for text in ["", "x", "30", "-1s", "99999999999999999999s"] {
+            assert!(duration(text).is_err_and(|problem| problem.contains("write 500ms")), "{text}");
         }
     }
 
