@@ -104,9 +104,11 @@ impl Facts {
             return Outcome::Memory;
         }
         let Some(exit) = exit else {
-            let overdue =
+            // A program that shares init's user could make its clock strike early (kill(2)).
+            let late = self.end_ns.saturating_sub(self.begun_ns) >= nanos(self.limits.wall);
+            let own_clock =
                 self.gone.is_some_and(|(status, _)| exit_of(status) == Exit::Code(OVERDUE));
-            return if overdue { Outcome::WallTime } else { Outcome::Lost };
+            return if late && own_clock { Outcome::WallTime } else { Outcome::Lost };
         };
         let hit = self.limits_hit(Some(exit));
         match exit {
@@ -151,7 +153,6 @@ impl Facts {
         // The group's count includes what died without being waited for; else what the kernel
         // handed up from init to its slot.
         let own = self.gone.map(|(_, used)| used).unwrap_or_default();
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (user, system) = match (self.group.cpu_user, self.group.cpu_system) {
             (Some(user), Some(system)) => (user, system),
             // What was alive when init was killed is not handed up (`zap_pid_ns_processes`).
@@ -205,6 +206,11 @@ impl ExitReport {
     pub(crate) fn lost() -> Self {
         Facts::new(Limits::default(), 0).report(Vec::new())
     }
+}
+
+/// 584 years at most.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Reads a wait status (`wait(2)`).
@@ -306,13 +312,16 @@ mod tests {
 
     #[test]
     fn an_end_without_a_word_is_a_loss_or_inits_own_clock() {
-        let gone = |status| {
+        let gone = |status, after: Duration| {
             let mut facts = Facts::new(Limits::default(), 0);
             facts.gone = Some((status, Used::default()));
+            facts.end_ns = nanos(after);
             outcome(facts)
         };
-        assert_eq!(gone(KILLED), Outcome::Lost);
-        assert_eq!(gone(OVERDUE << 8), Outcome::WallTime);
+        let wall = Limits::default().wall;
+        assert_eq!(gone(KILLED, wall), Outcome::Lost);
+        assert_eq!(gone(OVERDUE << 8, wall), Outcome::WallTime);
+        assert_eq!(gone(OVERDUE << 8, wall / 2), Outcome::Lost, "nobody's time was up");
         assert_eq!(ExitReport::lost().outcome, Outcome::Lost);
     }
 
