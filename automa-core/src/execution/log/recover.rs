@@ -1,0 +1,143 @@
+//! What is in a file: a finished log, or what a crash has left of one.
+
+use std::{
+    fs::{File, OpenOptions},
+    io, mem,
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+use super::{
+    LogError, Summary,
+    format::{
+        Footer, HEAD, HEADER, HEADER_BYTES, Head, Header, Kind, TRAILER, trailer, trailer_offset,
+    },
+    index::{Checkpoint, Indexer},
+    scan::{Broken, Frames, read_up_to},
+    wide,
+};
+
+/// What [`recover`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// What the log holds.
+    pub summary: Summary,
+    /// How many bytes were cut off the file, because they were not a whole frame, or came after
+    /// one that was not.
+    pub cut: u64,
+}
+
+/// Finishes a log that a crash has cut short: cuts off the torn frame, counts what is there, and
+/// writes the index. A finished log is left as it is.
+///
+/// The log must not be in use by a [`LogWriter`](super::LogWriter).
+///
+/// # Errors
+///
+/// [`LogError::NotALog`] and [`LogError::Version`], the file being left as it is; otherwise as
+/// [`LogWriter::close`](super::LogWriter::close).
+pub fn recover(path: impl AsRef<Path>) -> Result<Recovery, LogError> {
+    let path = path.as_ref();
+    let io = |action| move |error| LogError::io(action, path, error);
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(io("open"))?;
+    let (end, mut indexer, t_ms, cut) = match examine(&file, path)? {
+        Found::Finished { summary, .. } => return Ok(Recovery { summary, cut: 0 }),
+        Found::Cut { end, indexer, t_ms, cut } => (end, indexer, t_ms, cut),
+    };
+    indexer.finish();
+    let footer = Footer {
+        lines: indexer.lines(),
+        bytes: indexer.bytes(),
+        truncated: true,
+        checkpoints: mem::take(&mut indexer.fresh),
+    };
+    file.set_len(end).map_err(io("cut"))?;
+    // Where not even the header was written.
+    file.write_all_at(&HEADER_BYTES, 0).map_err(io("write"))?;
+    let tail = ending(&footer, t_ms, end).map_err(io("write"))?;
+    file.write_all_at(&tail, end).map_err(io("write"))?;
+    file.sync_data().map_err(|_| LogError::Unsynced { path: path.to_path_buf() })?;
+    Ok(Recovery { summary: summary(&footer, end + wide(tail.len())), cut })
+}
+
+/// What a finished file ends in, from `end` on, where its frames end.
+pub(super) fn ending(footer: &Footer, t_ms: u64, end: u64) -> io::Result<Vec<u8>> {
+    let payload = footer.encode();
+    let head = Head::encode(Kind::Index, t_ms, &payload)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    Ok([&head[..], &payload, &trailer(end)].concat())
+}
+
+/// What a log with this index holds.
+pub(super) fn summary(footer: &Footer, file_bytes: u64) -> Summary {
+    let [stdout_bytes, stderr_bytes] = footer.bytes;
+    let (lines, truncated) = (footer.lines, footer.truncated);
+    Summary { lines, stdout_bytes, stderr_bytes, file_bytes, truncated }
+}
+
+/// What is in a file.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A finished log, whose frames end at `end`.
+    Finished { end: u64, summary: Summary, checkpoints: Vec<Checkpoint> },
+    /// Frames up to `end`, the last of them read at `t_ms`, and `cut` bytes that are none.
+    Cut { end: u64, indexer: Indexer, t_ms: u64, cut: u64 },
+}
+
+/// Looks at a file.
+pub(super) fn examine(file: &File, path: &Path) -> Result<Found, LogError> {
+    let io = |error| LogError::io("read", path, error);
+    let len = file.metadata().map_err(io)?.len();
+    let mut first = [0; HEADER];
+    let read = read_up_to(file, &mut first, 0).map_err(io)?;
+    let path = path.to_path_buf();
+    match Header::of(&first[..read]) {
+        Header::Known => {}
+        Header::Version(version) => return Err(LogError::Version { path, version }),
+        Header::Foreign => return Err(LogError::NotALog { path }),
+        Header::Torn => {
+            let (end, indexer) = (wide(HEADER), Indexer::default());
+            return Ok(Found::Cut { end, indexer, t_ms: 0, cut: len });
+        }
+    }
+    if let Some((end, footer)) = footer(file, len).map_err(io)? {
+        let summary = summary(&footer, len);
+        return Ok(Found::Finished { end, summary, checkpoints: footer.checkpoints });
+    }
+    let mut frames = Frames::new(file, wide(HEADER), len);
+    let (mut indexer, mut t_ms, mut end) = (Indexer::default(), 0, wide(HEADER));
+    loop {
+        match frames.next() {
+            Ok(Some(frame)) => {
+                indexer.add(frame.offset, 0, (frame.stream, frame.t_ms, frame.payload));
+                t_ms = frame.t_ms;
+                end = frame.offset + wide(HEAD + frame.payload.len());
+            }
+            Ok(None) | Err(Broken::Frame(_)) => break,
+            Err(Broken::Io(error)) => return Err(io(error)),
+        }
+    }
+    Ok(Found::Cut { end, indexer, t_ms, cut: len - end })
+}
+
+/// The index at the end of a file of `len` bytes and where it begins, if it is there and whole.
+fn footer(file: &File, len: u64) -> io::Result<Option<(u64, Footer)>> {
+    let Some(trailer_at) = len.checked_sub(wide(TRAILER)) else { return Ok(None) };
+    let mut trailer = [0; TRAILER];
+    let read = read_up_to(file, &mut trailer, trailer_at)?;
+    let Some(at) = trailer_offset(&trailer[..read]) else { return Ok(None) };
+    let Some(size) = trailer_at.checked_sub(at).and_then(|size| usize::try_from(size).ok()) else {
+        return Ok(None);
+    };
+    let mut frame = vec![0; size];
+    let read = read_up_to(file, &mut frame, at)?;
+    let whole = |frame: &[u8]| {
+        let head = Head::decode(frame)?;
+        let (head_bytes, payload) = frame.split_at_checked(HEAD)?;
+        let sound = head.kind == Kind::Index
+            && head.len == payload.len()
+            && head.vouches_for(head_bytes, payload);
+        Footer::decode(payload, at).filter(|_| sound)
+    };
+    Ok(whole(&frame[..read]).map(|footer| (at, footer)))
+}

@@ -1,0 +1,161 @@
+//! Reading frames, and lines out of frames.
+
+use std::{fs::File, io, ops::ControlFlow, os::unix::fs::FileExt};
+
+use automa_sandbox::Stream;
+
+use super::{
+    format::{FRAME_MAX, HEAD, HEADER, Head, Kind},
+    line::{Assembled, Assembler},
+    wide,
+};
+
+/// Why frames cannot be read on.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The file cannot be read.
+    Io(io::Error),
+    /// The frame at this offset is not as it was written, or not all there.
+    Frame(u64),
+}
+
+/// The output frames of a file, in order.
+#[derive(Debug)]
+pub(super) struct Frames<'a> {
+    file: &'a File,
+    /// Where the next frame begins.
+    at: u64,
+    /// Where the last frame ends.
+    end: u64,
+    /// A piece of the file, and where it is.
+    buffer: Vec<u8>,
+    buffer_at: u64,
+}
+
+/// A frame of output.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) offset: u64,
+    pub(super) stream: Stream,
+    pub(super) t_ms: u64,
+    pub(super) payload: &'a [u8],
+}
+
+/// As much is read at once: one frame of any size, and many small ones.
+const PIECE: usize = FRAME_MAX + 4096;
+
+impl<'a> Frames<'a> {
+    /// Frames of `file` from the one at offset `at` to `end`.
+    pub(super) fn new(file: &'a File, at: u64, end: u64) -> Self {
+        Self { file, at, end, buffer: Vec::new(), buffer_at: 0 }
+    }
+
+    /// The next frame, `None` after the last.
+    pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>, Broken> {
+        let offset = self.at;
+        if offset >= self.end {
+            return Ok(None);
+        }
+        let head = Head::decode(self.bytes(offset, HEAD)?).ok_or(Broken::Frame(offset))?;
+        let Kind::Output(stream) = head.kind else { return Err(Broken::Frame(offset)) };
+        self.at = offset + wide(HEAD + head.len);
+        let (head_bytes, payload) = self.bytes(offset, HEAD + head.len)?.split_at(HEAD);
+        if !head.vouches_for(head_bytes, payload) {
+            return Err(Broken::Frame(offset));
+        }
+        Ok(Some(Frame { offset, stream, t_ms: head.t_ms, payload }))
+    }
+
+    /// `len` bytes from `at` on, all of which have to lie before the end.
+    fn bytes(&mut self, at: u64, len: usize) -> Result<&[u8], Broken> {
+        if at + wide(len) > self.end {
+            return Err(Broken::Frame(at));
+        }
+        let have = |piece_at: u64, piece: &[u8]| {
+            let from = usize::try_from(at.checked_sub(piece_at)?).ok()?;
+            (from.checked_add(len)? <= piece.len()).then_some(from)
+        };
+        let from = if let Some(from) = have(self.buffer_at, &self.buffer) {
+            from
+        } else {
+            let piece = usize::try_from(self.end - at).unwrap_or(PIECE).min(PIECE).max(len);
+            self.buffer.resize(piece, 0);
+            self.buffer_at = at;
+            let read = read_up_to(self.file, &mut self.buffer, at).map_err(Broken::Io)?;
+            self.buffer.truncate(read);
+            have(at, &self.buffer).ok_or(Broken::Frame(at))?
+        };
+        Ok(&self.buffer[from..from + len])
+    }
+}
+
+/// Reads from `at` until `buffer` or the file is at its end; says how much it was.
+pub(super) fn read_up_to(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + wide(filled)) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A place in a log from which reading goes on.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor {
+    /// The number of the next line.
+    pub(super) line: u64,
+    /// The offset of the frame at which to go on.
+    pub(super) frame: u64,
+    /// Bytes of output before that frame.
+    pub(super) raw: u64,
+    /// How much of its payload is used up.
+    pub(super) skip: usize,
+    /// Lines that are not complete here.
+    pub(super) lines: Assembler,
+}
+
+impl Cursor {
+    pub(super) fn new(line: u64, frame: u64, raw: u64) -> Self {
+        Self { line, frame, raw, skip: 0, lines: Assembler::default() }
+    }
+
+    /// The beginning of a log.
+    pub(super) fn start() -> Self {
+        Self::new(1, wide(HEADER), 0)
+    }
+
+    /// Shows `each` line and its number until it breaks or `end` is reached, which is the end of
+    /// the log if it is `complete`. Reading may go on from there at any time.
+    pub(super) fn read(
+        &mut self,
+        file: &File,
+        (end, complete): (u64, bool),
+        mut each: impl FnMut(u64, Assembled<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Broken> {
+        let mut frames = Frames::new(file, self.frame, end);
+        while let Some(frame) = frames.next()? {
+            let mut rest = frame.payload.get(self.skip..).ok_or(Broken::Frame(frame.offset))?;
+            while let Some(line) = self.lines.take(frame.stream, frame.t_ms, &mut rest) {
+                self.skip = frame.payload.len() - rest.len();
+                self.line += 1;
+                if each(self.line - 1, line).is_break() {
+                    return Ok(());
+                }
+            }
+            self.frame = frame.offset + wide(HEAD + frame.payload.len());
+            self.raw += wide(frame.payload.len());
+            self.skip = 0;
+        }
+        while complete && let Some(line) = self.lines.finish() {
+            self.line += 1;
+            if each(self.line - 1, line).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
