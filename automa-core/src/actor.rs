@@ -52,20 +52,30 @@ pub enum Permission {
     ReadScripts,
     /// Creating and changing scripts.
     WriteScripts,
+    /// Reading executions, their logs and results.
+    ReadExecutions,
+    /// Running scripts and code, and cancelling executions.
+    Execute,
     /// Reading what was done by whom.
     ReadAudit,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 3] = [Self::ReadScripts, Self::WriteScripts, Self::ReadAudit];
+    pub const ALL: [Self; 5] = [
+        Self::ReadScripts,
+        Self::WriteScripts,
+        Self::ReadExecutions,
+        Self::Execute,
+        Self::ReadAudit,
+    ];
 
     /// The least role that has it.
     #[must_use]
     pub fn least_role(self) -> Role {
         match self {
-            Self::ReadScripts => Role::Viewer,
-            Self::WriteScripts => Role::Operator,
+            Self::ReadScripts | Self::ReadExecutions => Role::Viewer,
+            Self::WriteScripts | Self::Execute => Role::Operator,
             Self::ReadAudit => Role::Admin,
         }
     }
@@ -77,6 +87,8 @@ impl fmt::Display for Permission {
         f.write_str(match self {
             Self::ReadScripts => "read scripts",
             Self::WriteScripts => "change scripts",
+            Self::ReadExecutions => "read executions",
+            Self::Execute => "run anything",
             Self::ReadAudit => "read the audit log",
         })
     }

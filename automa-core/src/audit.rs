@@ -7,7 +7,7 @@ use crate::{
     Automa, Result,
     actor::{Actor, Origin, Permission},
     clock::Clock,
-    id::{AuditId, ScriptId, UserId},
+    id::{AuditId, ExecutionId, ScriptId, UserId},
     page::{Page, PageRequest},
     store,
 };
@@ -40,6 +40,10 @@ pub enum Action {
     ScriptChanged(ScriptId),
     /// A script got a new version.
     ScriptVersionAdded(ScriptId, u32),
+    /// An execution was submitted.
+    ExecutionSubmitted(ExecutionId),
+    /// An execution was cancelled.
+    ExecutionCancelled(ExecutionId),
 }
 
 impl Entry {

@@ -2,12 +2,15 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
+use automa_sandbox::{Engine, EngineConfig};
+
 use crate::{
     actor::Actor,
     audit::Audit,
     clock::{Clock, SystemClock},
     error::{Error, Result},
     event::Subscription,
+    execution::{Executions, Runner},
     script::Scripts,
     store::Store,
 };
@@ -17,6 +20,7 @@ use crate::{
 pub struct Automa {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
+    runner: Option<Arc<Runner>>,
 }
 
 /// Where an [`Automa`] keeps its data, and how it tells the time.
@@ -25,6 +29,7 @@ pub struct Automa {
 pub struct Builder {
     directory: Option<PathBuf>,
     clock: Arc<dyn Clock>,
+    engine: EngineConfig,
 }
 
 impl Builder {
@@ -46,7 +51,34 @@ impl Builder {
         self
     }
 
-    /// Opens it. Blocks while the store is read.
+    /// Sets up the sandboxes' engine differently from its default.
+    pub fn engine(mut self, config: EngineConfig) -> Self {
+        self.engine = config;
+        self
+    }
+
+    /// Opens it and starts to run what is queued. What a former process was running when it ended
+    /// is recorded as [`lost`](crate::execution::State::Lost).
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::Sandbox`] when this host cannot confine anything; and
+    /// [`Error::NotRunning`] when it is kept in memory, where there is no place for logs.
+    pub async fn start(self) -> Result<Automa> {
+        let logs = self.directory.as_ref().ok_or(Error::NotRunning)?.join("logs");
+        let engine = Engine::start(self.engine.clone()).await?;
+        let mut automa = self.open()?;
+        make_private(&logs).map_err(|source| Error::Directory {
+            doing: "making the directory of logs",
+            path: logs.clone(),
+            source,
+        })?;
+        let (store, clock) = (automa.store.clone(), automa.clock.clone());
+        automa.runner = Some(Runner::start(engine, store, clock, logs).await?);
+        Ok(automa)
+    }
+
+    /// Opens it to look, without running anything. Blocks while the store is read.
     ///
     /// # Errors
     ///
@@ -63,7 +95,7 @@ impl Builder {
                 Store::open(path.join("automa.redb"))?
             }
         };
-        Ok(Automa { store, clock: self.clock })
+        Ok(Automa { store, clock: self.clock, runner: None })
     }
 }
 
@@ -76,13 +108,25 @@ fn make_private(path: &std::path::Path) -> std::io::Result<()> {
 impl Automa {
     /// Begins with the system's clock and nothing stored.
     pub fn builder() -> Builder {
-        Builder { directory: None, clock: Arc::new(SystemClock::new()) }
+        let clock = Arc::new(SystemClock::new());
+        Builder { directory: None, clock, engine: EngineConfig::default() }
     }
 
     /// Scripts and their versions, on behalf of `actor`.
     #[must_use]
     pub fn scripts<'a>(&'a self, actor: &'a Actor) -> Scripts<'a> {
         Scripts::new(self, actor)
+    }
+
+    /// Executions, on behalf of `actor`.
+    #[must_use]
+    pub fn executions<'a>(&'a self, actor: &'a Actor) -> Executions<'a> {
+        Executions::new(self, actor)
+    }
+
+    /// What runs executions.
+    pub(crate) fn runner(&self) -> Result<&Runner> {
+        self.runner.as_deref().ok_or(Error::NotRunning)
     }
 
     /// What was done by whom, on behalf of `actor`.
@@ -97,8 +141,12 @@ impl Automa {
         self.store.subscribe()
     }
 
-    /// Finishes what was accepted and closes the store. All handles are closed by it.
+    /// Waits for what is running, leaves what is queued for the next start, and closes the store.
+    /// All handles are closed by it.
     pub async fn close(&self) {
+        if let Some(runner) = &self.runner {
+            runner.stop().await;
+        }
         self.store.shutdown().await;
     }
 }

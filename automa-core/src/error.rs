@@ -2,7 +2,11 @@
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
-use crate::{actor::Forbidden, page::InvalidCursor};
+use crate::{
+    actor::Forbidden,
+    execution::{State, log::LogError},
+    page::InvalidCursor,
+};
 
 /// The result of an operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,6 +37,18 @@ pub enum Error {
     /// Some of the input cannot be accepted: one entry for each field.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldError>),
+    /// The execution has ended already.
+    #[error("the execution has already ended: it {state}", state = .0.as_sentence())]
+    Ended(State),
+    /// This Automa was opened without an engine.
+    #[error("this Automa was opened to look, not to run: start it instead")]
+    NotRunning,
+    /// Nothing can be confined on this host.
+    #[error(transparent)]
+    Sandbox(#[from] automa_sandbox::Error),
+    /// A log could not be read or written.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A directory could not be used.
     #[error("{doing} {}", path.display())]
     Directory {

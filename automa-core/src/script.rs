@@ -14,8 +14,14 @@ use crate::{
     event::Event,
     id::{ScriptId, UserId},
     page::{Page, PageRequest},
-    store::{self, change::Change},
+    store::{
+        self,
+        change::{Change, View},
+    },
 };
+
+/// Most bytes of a source: 1 MiB.
+pub const SOURCE_MAX: usize = 1 << 20;
 
 /// A script: what is the same for all its versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +103,7 @@ impl NewScript {
         check("description", described, "must have at most 4000 characters");
         let tagged = self.tags.len() <= 20 && self.tags.iter().all(|tag| is_line(tag, 50));
         check("tags", tagged, "must be at most 20, each one line of 1 to 50 characters");
-        check("source", self.source.len() <= 1 << 20, "must have at most 1 MiB");
+        check("source", self.source.len() <= SOURCE_MAX, "must have at most 1 MiB");
         if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
     }
 }
@@ -259,6 +265,13 @@ impl<'a> Scripts<'a> {
         };
         self.automa.store.read(list).await
     }
+}
+
+/// A version of a script, the newest unless told.
+pub(crate) fn find_version(view: &impl View, id: ScriptId, number: Option<u32>) -> Result<Version> {
+    let script = store::scripts::get(view, id)?.ok_or_else(|| not_found(id))?;
+    let number = number.unwrap_or(script.version);
+    store::scripts::version(view, id, number)?.ok_or_else(|| no_version(id, number))
 }
 
 fn not_found(id: ScriptId) -> Error {

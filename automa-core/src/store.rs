@@ -13,6 +13,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod change;
+pub(crate) mod executions;
 mod file;
 mod migrate;
 mod queue;

@@ -37,6 +37,12 @@ impl Engine {
         Ok(Self { pool: Arc::new(pool) })
     }
 
+    /// How many sandboxes run at the same time.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.pool.slots()
+    }
+
     /// What this host enforces.
     #[must_use]
     pub fn host(&self) -> &Host {

@@ -149,6 +149,10 @@ impl Pool {
         &self.host
     }
 
+    pub(crate) fn slots(&self) -> usize {
+        self.slots as usize
+    }
+
     /// `/dev/null`, open for reading and writing.
     pub(crate) fn null(&self) -> &OwnedFd {
         &self.null

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod degraded;
+mod executions;
 mod limits;
 mod memory;
 mod probes;

@@ -59,6 +59,15 @@ impl Language {
         }
     }
 
+    /// A usual name for a file of this language.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Bash => "script.sh",
+            Self::Python => "script.py",
+        }
+    }
+
     /// Finds the interpreter on this host.
     ///
     /// # Errors

@@ -24,8 +24,10 @@ pub(super) struct Schema {
 }
 
 /// What this version reads and writes.
-pub(super) const CURRENT: Schema =
-    Schema { steps: &[], tables: &[super::scripts::create, super::audit::create] };
+pub(super) const CURRENT: Schema = Schema {
+    steps: &[],
+    tables: &[super::scripts::create, super::executions::create, super::audit::create],
+};
 
 /// What was found in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,350 @@
+//! Runs executions: takes what is queued, starts it when a slot is free, writes its log, and records
+//! how it ended. One task takes from the queue; each execution has a task of its own.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use automa_sandbox::{Child, Engine, Exit, ExitReport};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    Ending, Execution, Report, State, Work,
+    log::{LogError, LogHandle, LogOptions, LogReader, LogWriter, recover},
+};
+use crate::{
+    Error, Result,
+    clock::Clock,
+    event::Event,
+    id::ExecutionId,
+    store::{self, Store, change::Change},
+};
+
+/// Time that a cancelled script has to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What is shared by the handles and the tasks.
+pub(crate) struct Runner {
+    queue: mpsc::UnboundedSender<ExecutionId>,
+    dispatcher: Mutex<Option<JoinHandle<()>>>,
+    stop: watch::Sender<bool>,
+    running: Running,
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").finish_non_exhaustive()
+    }
+}
+
+/// What a task needs, cheap to clone.
+#[derive(Clone)]
+struct Running {
+    engine: Engine,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    logs: PathBuf,
+    live: Arc<Mutex<HashMap<ExecutionId, Live>>>,
+}
+
+/// An execution that runs.
+struct Live {
+    cancel: watch::Sender<bool>,
+    log: LogHandle,
+}
+
+impl Runner {
+    /// Records what a former process left running as lost, and begins with what is queued.
+    pub(crate) async fn start(
+        engine: Engine,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        logs: PathBuf,
+    ) -> Result<Arc<Self>> {
+        let running = Running { engine, store, clock, logs, live: Arc::default() };
+        let (queue, queued) = mpsc::unbounded_channel();
+        for id in running.reconcile().await? {
+            // The receiver is below.
+            let _ = queue.send(id);
+        }
+        let stop = watch::Sender::new(false);
+        #[expect(clippy::disallowed_methods, reason = "joined by `stop`")]
+        let dispatcher = tokio::spawn(dispatch(running.clone(), queued, stop.subscribe()));
+        let dispatcher = Mutex::new(Some(dispatcher));
+        Ok(Arc::new(Self { queue, dispatcher, stop, running }))
+    }
+
+    /// Has an execution run that is durable and queued.
+    pub(crate) fn enqueue(&self, id: ExecutionId) {
+        // After `stop` it stays queued in the store, for the next start.
+        let _ = self.queue.send(id);
+    }
+
+    /// Asks an execution to end, if it runs.
+    pub(crate) fn cancel(&self, id: ExecutionId) {
+        if let Some(live) = self.running.live().get(&id) {
+            live.cancel.send_replace(true);
+        }
+    }
+
+    /// The log of an execution, which may still be written.
+    pub(crate) fn log(&self, id: ExecutionId) -> Result<LogReader> {
+        if let Some(live) = self.running.live().get(&id) {
+            return Ok(live.log.reader());
+        }
+        Ok(LogReader::open(self.running.log_path(id))?)
+    }
+
+    /// Starts nothing more and waits for what runs.
+    pub(crate) async fn stop(&self) {
+        self.stop.send_replace(true);
+        let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(dispatcher) = dispatcher {
+            // A panic in it was reported when it happened.
+            let _ = dispatcher.await;
+        }
+    }
+}
+
+/// Takes from the queue, one execution for each free slot, until told to stop.
+async fn dispatch(
+    running: Running,
+    mut queued: mpsc::UnboundedReceiver<ExecutionId>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let slots = Arc::new(Semaphore::new(running.engine.slots()));
+    let mut tasks = JoinSet::new();
+    loop {
+        let next = async {
+            let slot = slots.clone().acquire_owned().await.ok()?;
+            Some((slot, queued.recv().await?))
+        };
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            next = next => {
+                let Some((slot, id)) = next else { break };
+                let running = running.clone();
+                tasks.spawn(async move {
+                    if let Err(error) = running.run(id).await {
+                        tracing::error!(%id, %error, "an execution could not be recorded");
+                    }
+                    drop(slot);
+                });
+            }
+            // Forgets tasks that are done.
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+impl Running {
+    fn live(&self) -> MutexGuard<'_, HashMap<ExecutionId, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_path(&self, id: ExecutionId) -> PathBuf {
+        self.logs.join(format!("{id}.log"))
+    }
+
+    /// Ends what a former process was running; returns what is queued, oldest first.
+    async fn reconcile(&self) -> Result<Vec<ExecutionId>> {
+        let now = self.clock.now();
+        let change = move |change: &mut Change| {
+            let mut queued = Vec::new();
+            let mut lost = Vec::new();
+            for id in store::executions::open(change)? {
+                let Some(mut execution) = store::executions::get(change, id)? else { continue };
+                if execution.state == State::Queued {
+                    queued.push(id);
+                    continue;
+                }
+                execution.state = State::Lost;
+                execution.finished_at = Some(now);
+                execution.ending = Some(Ending::unknown("was lost: Automa ended while it ran"));
+                store::executions::put(change, &execution)?;
+                change.emit(Event::ExecutionChanged { id, state: State::Lost });
+                lost.push(id);
+            }
+            Ok::<_, Error>((queued, lost))
+        };
+        let (queued, lost) = self.store.write(change).await?;
+        for id in lost {
+            match recover(self.log_path(id)) {
+                Ok(_) => {}
+                // It was killed before it made its log.
+                Err(error) if is_missing(&error) => {}
+                Err(error) => tracing::error!(%id, %error, "a log could not be recovered"),
+            }
+        }
+        Ok(queued)
+    }
+
+    /// Runs one execution to its recorded end.
+    async fn run(&self, id: ExecutionId) -> Result<()> {
+        let Some((execution, work)) = self.begin(id).await? else { return Ok(()) };
+        match self.execute(&execution, work).await {
+            Ok(report) => {
+                self.finish(id, State::from(&report.outcome), Ending::of(&report), Some(&report))
+                    .await
+            }
+            // It was not run: the reason is its cause.
+            Err(error) => {
+                self.finish(
+                    id,
+                    State::Failed,
+                    Ending::unknown(&format!("was not run: {error}")),
+                    None,
+                )
+                .await
+            }
+        }
+    }
+
+    /// Records the start, before anything of the script can act; `None` if it was cancelled.
+    async fn begin(&self, id: ExecutionId) -> Result<Option<(Execution, Work)>> {
+        let now = self.clock.now();
+        let change = move |change: &mut Change| {
+            let Some(mut execution) = store::executions::get(change, id)? else { return Ok(None) };
+            if execution.state != State::Queued {
+                return Ok(None);
+            }
+            let Some(work) = store::executions::work(change, id)? else { return Ok(None) };
+            execution.state = State::Running;
+            execution.started_at = Some(now);
+            store::executions::put(change, &execution)?;
+            change.emit(Event::ExecutionChanged { id, state: State::Running });
+            Ok::<_, Error>(Some((execution, work)))
+        };
+        self.store.write(change).await
+    }
+
+    async fn execute(&self, execution: &Execution, work: Work) -> Result<ExitReport> {
+        let id = execution.id;
+        let mut log = LogWriter::create(self.log_path(id), &LogOptions::default())?;
+        let cancel = watch::Sender::new(false);
+        let mut cancelled = cancel.subscribe();
+        self.live().insert(id, Live { cancel, log: log.handle() });
+        let result = async {
+            let command = execution.language.command(work.source, &work.name)?;
+            let child = self.engine.spawn(command).await?;
+            relay(child, &mut log, &mut cancelled).await
+        }
+        .await;
+        // The log is complete on disk before the execution is recorded as ended.
+        let closed = log.close();
+        self.live().remove(&id);
+        let report = result?;
+        closed?;
+        Ok(report)
+    }
+
+    async fn finish(
+        &self,
+        id: ExecutionId,
+        state: State,
+        ending: Ending,
+        report: Option<&ExitReport>,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let json = report.and_then(|report| serde_json::to_string(report).ok());
+        let report = json.map(|json| Report { json });
+        let change = move |change: &mut Change| {
+            let Some(mut execution) = store::executions::get(change, id)? else { return Ok(()) };
+            execution.state = state;
+            execution.finished_at = Some(now);
+            execution.ending = Some(ending.clone());
+            store::executions::put(change, &execution)?;
+            if let Some(report) = &report {
+                store::executions::put_report(change, id, report)?;
+            }
+            change.emit(Event::ExecutionChanged { id, state });
+            Ok::<_, Error>(())
+        };
+        self.store.write(change).await
+    }
+}
+
+/// Writes output into the log as it comes, and passes a cancellation on.
+async fn relay(
+    mut child: Child,
+    log: &mut LogWriter,
+    cancelled: &mut watch::Receiver<bool>,
+) -> Result<ExitReport> {
+    let mut told = false;
+    loop {
+        let sync_due = log.sync_due().map(tokio::time::Instant::from_std);
+        tokio::select! {
+            chunk = child.next_output() => {
+                let Some(chunk) = chunk else { break };
+                log.append(&chunk)?;
+                log.flush()?;
+            }
+            // The sender lives as long as the execution.
+            _ = cancelled.wait_for(|cancelled| *cancelled), if !told => {
+                told = true;
+                child.cancel(GRACE);
+            }
+            () = sleep_until(sync_due) => log.sync()?,
+        }
+    }
+    let report = child.wait().await;
+    if report.output_truncated {
+        log.mark_truncated();
+    }
+    Ok(report)
+}
+
+/// Waits until a moment, for ever if there is none.
+async fn sleep_until(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn is_missing(error: &LogError) -> bool {
+    let source = std::error::Error::source(error);
+    let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+impl Ending {
+    /// Of something that did not end in a sandbox.
+    fn unknown(cause: &str) -> Self {
+        Self {
+            cause: format!("the script {cause}"),
+            exit_code: None,
+            signal: None,
+            wall_ms: 0,
+            cpu_ms: 0,
+            peak_memory_bytes: None,
+            output_bytes: 0,
+        }
+    }
+
+    fn of(report: &ExitReport) -> Self {
+        let (exit_code, signal) = match report.exit {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal)),
+            None => (None, None),
+        };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            cause: format!("the script {}", report.outcome),
+            exit_code,
+            signal,
+            wall_ms: millis(report.usage.wall()),
+            cpu_ms: millis(report.usage.cpu()),
+            peak_memory_bytes: report.usage.memory_peak.map(|bytes| bytes.0),
+            output_bytes: report.usage.output.0,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The states of an execution, and what each outcome amounts to.
+
+use std::fmt;
+
+use automa_sandbox::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// The state of an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Accepted, not started.
+    Queued,
+    /// Started, not ended.
+    Running,
+    /// Ended with exit code 0.
+    Succeeded,
+    /// Ended in any way that no other state names.
+    Failed,
+    /// Ended at its wall or processor time limit.
+    TimedOut,
+    /// Ended by a user.
+    Cancelled,
+    /// Ended at its memory limit.
+    OutOfMemory,
+    /// Nobody knows how it ended.
+    Lost,
+}
+
+impl State {
+    /// The state's name in the API and on pages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+impl State {
+    /// The state after "it".
+    pub(crate) fn as_sentence(self) -> &'static str {
+        match self {
+            Self::Queued => "is queued",
+            Self::Running => "is running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed out",
+            Self::Cancelled => "was cancelled",
+            Self::OutOfMemory => "ran out of memory",
+            Self::Lost => "was lost",
+        }
+    }
+
+    /// Whether it can still change.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<&Outcome> for State {
+    /// The final state that an outcome of the sandbox amounts to.
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Exited { code: 0 } => Self::Succeeded,
+            Outcome::WallTime | Outcome::CpuTime => Self::TimedOut,
+            Outcome::Memory => Self::OutOfMemory,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Lost => Self::Lost,
+            // Also what a later version of the sandbox may name more exactly.
+            _ => Self::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_amount_to_states() {
+        for (outcome, state) in [
+            (Outcome::Exited { code: 0 }, State::Succeeded),
+            (Outcome::Exited { code: 3 }, State::Failed),
+            (Outcome::Signaled { signal: 15 }, State::Failed),
+            (Outcome::CpuTime, State::TimedOut),
+            (Outcome::Memory, State::OutOfMemory),
+            (Outcome::Disk, State::Failed),
+            (Outcome::Lost, State::Lost),
+        ] {
+            assert_eq!(State::from(&outcome), state, "{outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use super::*;
+use crate::{
+    clock::{Clock, TestClock},
+    store::record::{Record, golden::assert_bytes},
+};
+
+/// If this fails, the stored format has changed: make a new version of the record instead of
+/// changing the bytes.
+#[test]
+fn stored_bytes_stay_as_they_are() {
+    let clock = TestClock::with_seed("2026-01-01T00:00:00Z".parse().unwrap(), 1);
+    let id = ExecutionId::generate(&clock);
+    let script = ScriptId::generate(&clock);
+    let execution = Execution {
+        id,
+        state: State::TimedOut,
+        language: Language::Python,
+        script: Some((script, 3)),
+        requested_by: "ann".to_owned(),
+        user: None,
+        created_at: clock.now(),
+        started_at: Some(clock.now()),
+        finished_at: None,
+        ending: Some(Ending {
+            cause: "the script was stopped at its time limit".to_owned(),
+            exit_code: Some(-1),
+            signal: None,
+            wall_ms: 300_000,
+            cpu_ms: 12,
+            peak_memory_bytes: Some(1 << 20),
+            output_bytes: 7,
+        }),
+    };
+    let work = Work { name: "script.py".to_owned(), source: "print()".to_owned() };
+    let report = Report { json: "{}".to_owned() };
+    for damaged in [&[][..], &[0], &[2, 3], &[1, 255]] {
+        assert!(Execution::decode(damaged).is_err() && Work::decode(damaged).is_err());
+    }
+    assert_bytes(&execution, EXECUTION_V1);
+    assert_bytes(&work, WORK_V1);
+    assert_bytes(&report, REPORT_V1);
+}
+
+const EXECUTION_V1: &str = "01019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0303616e6e00808082e288d2a30601808082e288d2a30600012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007";
+const WORK_V1: &str = "01097363726970742e7079077072696e742829";
+const REPORT_V1: &str = "01027b7d";
