@@ -461,3 +461,21 @@ fn impossible_limits_are_refused() {
         }
     }
 }
+
+/// Four busy processes share a quarter of a processor; where nothing can hold them to it, the report
+/// says that.
+#[test]
+fn the_share_of_processors_is_for_all_processes_together() {
+    let source = "for i in 1 2 3 4; do while :; do :; done & done; wait";
+    for user in User::all() {
+        let run = bash(source).flags("--wall 3s --cpus 0.25").run_as(user);
+        assert_eq!(run.outcome(), &Outcome::WallTime, "{run:#?}");
+        let used = run.report.as_ref().unwrap().usage.cpu();
+        match run.status(Feature::CpuShare) {
+            // 750 ms, and a period of 100 ms at either end; without the limit it is 3 s at least.
+            Status::Enforced => assert!(used < Duration::from_millis(1500), "{used:?}"),
+            Status::Missing(reason) => assert!(reason.contains("group"), "{reason}"),
+            Status::Weaker(reason) => panic!("{reason}"),
+        }
+    }
+}
