@@ -109,7 +109,7 @@ pub(crate) struct Pool {
     zygote: Zygote,
     idle: Mutex<Vec<Slot>>,
     groups: Cgroups,
-    host: Host,
+    host: Arc<Host>,
     free: Arc<Semaphore>,
     slots: u32,
     null: OwnedFd,
@@ -132,7 +132,7 @@ impl Pool {
         let pool = Self {
             zygote,
             idle: Mutex::default(),
-            host: Host::new(facts, groups.support(), shows_trees),
+            host: Arc::new(Host::new(facts, groups.support(), shows_trees)),
             groups,
             free: Arc::new(Semaphore::new(config.slots)),
             slots: config.slots as u32,
@@ -145,7 +145,7 @@ impl Pool {
         Ok(pool)
     }
 
-    pub(crate) fn host(&self) -> &Host {
+    pub(crate) fn host(&self) -> &Arc<Host> {
         &self.host
     }
 

@@ -22,7 +22,7 @@ use crate::{
     host::Host,
     limits::{Bytes, Limits},
     protection::Protection,
-    report::ExitReport,
+    report::{ExitReport, Stage},
     sampling,
     slots::{Lease, Slot},
     stdio::{self, Pipes},
@@ -98,15 +98,17 @@ fn send(
     fds.extend(slot.leaf.birthplace().map(|dir| dir.as_raw_fd()));
     // A slot that has died meanwhile shows as a lost run, and is replaced after it.
     facts.slot_lost = slot.link.send(&Request { plan_len }.encode(), &fds).is_err();
+    let (samples, processors) = (host.samples(), processors(&host, &limits));
     let run = Run {
         begun,
         wall: begun + limits.wall,
-        tick: tick_length(&host, &limits, limits.cpu_time),
-        processors: processors(&host, &limits),
-        samples: host.samples(),
+        tick: tick_length(samples, processors, limits.cpu_time),
+        processors,
+        samples,
         init: None,
         kill_at: None,
         give_up_at: None,
+        given_up: false,
         chunks: Some(chunks),
         limits,
         facts,
@@ -179,13 +181,11 @@ fn processors(host: &Host, limits: &Limits) -> f64 {
     if host.groups().cpu.is_ok() { online.min(limits.cpu_millis as f64 / 1000.0) } else { online }
 }
 
-/// When to look at counters next, so that `remaining` processor time is not overrun by much.
-fn tick_length(host: &Host, limits: &Limits, remaining: Option<Duration>) -> Duration {
-    let usual = if host.samples() { sampling::EVERY } else { TICK };
-    match remaining {
-        None => usual,
-        Some(left) => left.div_f64(processors(host, limits)).clamp(SHORT_TICK, usual),
-    }
+/// When to look at counters next, so that `remaining` processor time is not overrun by much by
+/// something that can keep `processors` busy.
+fn tick_length(samples: bool, processors: f64, remaining: Option<Duration>) -> Duration {
+    let usual = if samples { sampling::EVERY } else { TICK };
+    remaining.map_or(usual, |left| left.div_f64(processors).clamp(SHORT_TICK, usual))
 }
 
 /// A run under way.
@@ -200,6 +200,7 @@ struct Run {
     kill_at: Option<Instant>,
     /// When a killed tree is given up on.
     give_up_at: Option<Instant>,
+    given_up: bool,
     /// `None` once the caller wants no more output.
     chunks: Option<mpsc::Sender<Chunk>>,
     limits: Limits,
@@ -237,7 +238,8 @@ impl Run {
     ) -> bool {
         let mut event = [0; Event::SIZE];
         let mut next_tick = self.begun + self.tick;
-        while !self.is_over() || !pipes.are_closed() {
+        // What could not be killed may never close its pipes.
+        while !self.is_over() || !(pipes.are_closed() || self.given_up) {
             let slot: &mut Slot = lease.slot();
             tokio::select! {
                 biased;
@@ -289,6 +291,7 @@ impl Run {
         let now = Instant::now();
         if self.give_up_at.is_some_and(|at| at <= now) {
             self.facts.slot_lost = true;
+            self.given_up = true;
         } else if self.kill_at.is_some_and(|at| at <= now) {
             self.kill(Killed::Cancelled, slot);
         } else if self.wall <= now {
@@ -313,7 +316,7 @@ impl Run {
             Event::Failed { stage, errno } => {
                 self.facts.failed = Some((stage, errno));
                 // Where there is no init, no message of its end will come.
-                if stage == crate::report::Stage::CloneInit || stage == crate::report::Stage::Plan {
+                if matches!(stage, Stage::CloneInit | Stage::Plan) {
                     self.facts.gone.get_or_insert_default();
                 }
             }
@@ -377,8 +380,7 @@ impl Run {
         let (Some(limit), Some(used)) = (self.limits.cpu_time, cpu) else { return };
         match limit.checked_sub(used) {
             Some(left) if !left.is_zero() => {
-                let usual = if self.samples { sampling::EVERY } else { TICK };
-                self.tick = left.div_f64(self.processors).clamp(SHORT_TICK, usual);
+                self.tick = tick_length(self.samples, self.processors, Some(left));
             }
             _ => self.kill(Killed::CpuTime, slot),
         }
