@@ -5,7 +5,7 @@ use std::{
     ops::{Bound, RangeBounds},
 };
 
-use redb::{Key, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{AccessGuard, Key, ReadableTable, StorageError, TableDefinition, WriteTransaction};
 
 use super::{
     change::{Change, View},
@@ -81,8 +81,7 @@ where
         limit: usize,
     ) -> Result<Vec<(K, R)>, StoreError> {
         let table = view.open(self.definition)?;
-        let rows = table.range(bounds(&range))?;
-        rows.take(limit).map(|row| row.map_err(StoreError::from).and_then(decode)).collect()
+        collect(table.range(bounds(&range))?.take(limit))
     }
 
     /// At most `limit` records with keys in `range`, highest key first.
@@ -93,8 +92,7 @@ where
         limit: usize,
     ) -> Result<Vec<(K, R)>, StoreError> {
         let table = view.open(self.definition)?;
-        let rows = table.range(bounds(&range))?.rev();
-        rows.take(limit).map(|row| row.map_err(StoreError::from).and_then(decode)).collect()
+        collect(table.range(bounds(&range))?.rev().take(limit))
     }
 
     /// One page of the records with keys in `range`, highest key first.
@@ -135,14 +133,21 @@ fn bounds<K: Copy>(range: &impl RangeBounds<K>) -> (Bound<K>, Bound<K>) {
     (range.start_bound().cloned(), range.end_bound().cloned())
 }
 
-fn decode<K, R>(
-    (key, bytes): (redb::AccessGuard<'_, K>, redb::AccessGuard<'_, &'static [u8]>),
-) -> Result<(K, R), StoreError>
+/// What a range yields.
+type Row<'a, K> = (AccessGuard<'a, K>, AccessGuard<'a, &'static [u8]>);
+
+fn collect<'a, K, R>(
+    rows: impl Iterator<Item = Result<Row<'a, K>, StorageError>>,
+) -> Result<Vec<(K, R)>, StoreError>
 where
-    K: for<'a> Key<SelfType<'a> = K> + 'static,
+    K: for<'k> Key<SelfType<'k> = K> + 'static,
     R: Record,
 {
-    Ok((key.value(), R::decode(bytes.value())?))
+    rows.map(|row| {
+        let (key, bytes) = row?;
+        Ok((key.value(), R::decode(bytes.value())?))
+    })
+    .collect()
 }
 
 #[cfg(test)]
