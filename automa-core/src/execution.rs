@@ -124,7 +124,7 @@ impl<'a> Executions<'a> {
     /// [`Error::NotRunning`] when nothing could run it; and the store's.
     pub async fn submit(&self, new: NewExecution) -> Result<Execution> {
         self.actor.require(Permission::Execute)?;
-        let runner = self.automa.runner()?;
+        self.automa.runner()?;
         if let NewExecution::Code { source, .. } = &new
             && source.len() > SOURCE_MAX
         {
@@ -163,9 +163,8 @@ impl<'a> Executions<'a> {
             change.emit(Event::ExecutionChanged { id, state: State::Queued });
             Ok::<_, Error>(execution)
         };
-        let execution = self.automa.store.write(change).await?;
-        runner.enqueue(id);
-        Ok(execution)
+        // From the change's event on it is the runner's, whether or not anyone waits here.
+        self.automa.store.write(change).await
     }
 
     /// One execution.

@@ -135,6 +135,34 @@ async fn eventually_log(automa: &Automa, id: ExecutionId) -> Vec<String> {
     automa.executions(&me()).log(id).map(|log| texts(&log)).unwrap_or_default()
 }
 
+/// A client that disconnects while its request is under way drops the future.
+#[test]
+fn what_was_accepted_is_run_though_nobody_waits_for_it() {
+    block_on(async {
+        let dir = public_dir();
+        let automa = start(dir.path(), 2).await;
+        let me = me();
+        let executions = automa.executions(&me);
+        for _ in 0..20 {
+            let mut submitting = std::pin::pin!(executions.submit(code("echo hello")));
+            // Polled once, which is when it is accepted, and dropped.
+            let polled = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(submitting.as_mut().poll(context).is_ready())
+            });
+            assert!(!polled.await, "a durable change takes longer than that");
+        }
+        // The store makes changes in order: when this one is there, so are the others.
+        let last = executions.submit(code("echo last")).await.unwrap().id;
+        ended(&automa, last).await;
+        let all = executions.list(PageRequest::default()).await.unwrap().items;
+        assert_eq!(all.len(), 21);
+        for execution in all {
+            assert_eq!(ended(&automa, execution.id).await.state, State::Succeeded);
+        }
+        automa.close().await;
+    });
+}
+
 #[test]
 fn roles_decide_here_too_and_nothing_runs_without_a_start() {
     block_on(async {

@@ -1,8 +1,11 @@
 //! Runs executions: takes what is queued, starts it when a slot is free, writes its log, and records
-//! how it ended. One task takes from the queue; each execution has a task of its own.
+//! how it ended. One task keeps the queue; each execution has a task of its own.
+//!
+//! The queue is told by the store's own events what was accepted: whoever submitted need not live on
+//! for it, and what an event misses is read from the store.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,7 +14,7 @@ use std::{
 
 use automa_sandbox::{Child, Engine, Exit, ExitReport};
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
 };
 
@@ -22,9 +25,12 @@ use super::{
 use crate::{
     Error, Result,
     clock::Clock,
-    event::Event,
+    event::{Event, Subscription},
     id::ExecutionId,
-    store::{self, Store, change::Change},
+    store::{
+        self, Store,
+        change::{Change, Snapshot},
+    },
 };
 
 /// Time that a cancelled script has to end by itself.
@@ -32,7 +38,6 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// What is shared by the handles and the tasks.
 pub(crate) struct Runner {
-    queue: mpsc::UnboundedSender<ExecutionId>,
     dispatcher: Mutex<Option<JoinHandle<()>>>,
     stop: watch::Sender<bool>,
     running: Running,
@@ -54,10 +59,11 @@ struct Running {
     live: Arc<Mutex<HashMap<ExecutionId, Live>>>,
 }
 
-/// An execution that runs.
+/// An execution that is begun.
 struct Live {
     cancel: watch::Sender<bool>,
-    log: LogHandle,
+    /// `None` until its log is made.
+    log: Option<LogHandle>,
 }
 
 impl Runner {
@@ -69,22 +75,14 @@ impl Runner {
         logs: PathBuf,
     ) -> Result<Arc<Self>> {
         let running = Running { engine, store, clock, logs, live: Arc::default() };
-        let (queue, queued) = mpsc::unbounded_channel();
-        for id in running.reconcile().await? {
-            // The receiver is below.
-            let _ = queue.send(id);
-        }
+        // Before what is queued is read: what comes meanwhile is told twice rather than not at all.
+        let events = running.store.subscribe();
+        let queue = running.reconcile().await?.into();
         let stop = watch::Sender::new(false);
         #[expect(clippy::disallowed_methods, reason = "joined by `stop`")]
-        let dispatcher = tokio::spawn(dispatch(running.clone(), queued, stop.subscribe()));
+        let dispatcher = tokio::spawn(dispatch(running.clone(), queue, events, stop.subscribe()));
         let dispatcher = Mutex::new(Some(dispatcher));
-        Ok(Arc::new(Self { queue, dispatcher, stop, running }))
-    }
-
-    /// Has an execution run that is durable and queued.
-    pub(crate) fn enqueue(&self, id: ExecutionId) {
-        // After `stop` it stays queued in the store, for the next start.
-        let _ = self.queue.send(id);
+        Ok(Arc::new(Self { dispatcher, stop, running }))
     }
 
     /// Asks an execution to end, if it runs.
@@ -96,8 +94,8 @@ impl Runner {
 
     /// The log of an execution, which may still be written.
     pub(crate) fn log(&self, id: ExecutionId) -> Result<LogReader> {
-        if let Some(live) = self.running.live().get(&id) {
-            return Ok(live.log.reader());
+        if let Some(log) = self.running.live().get(&id).and_then(|live| live.log.as_ref()) {
+            return Ok(log.reader());
         }
         Ok(LogReader::open(self.running.log_path(id))?)
     }
@@ -113,23 +111,29 @@ impl Runner {
     }
 }
 
-/// Takes from the queue, one execution for each free slot, until told to stop.
+/// Starts what is queued, one execution for each free slot, until told to stop.
 async fn dispatch(
     running: Running,
-    mut queued: mpsc::UnboundedReceiver<ExecutionId>,
+    mut queue: VecDeque<ExecutionId>,
+    mut events: Subscription,
     mut stop: watch::Receiver<bool>,
 ) {
     let slots = Arc::new(Semaphore::new(running.engine.slots()));
     let mut tasks = JoinSet::new();
     loop {
-        let next = async {
-            let slot = slots.clone().acquire_owned().await.ok()?;
-            Some((slot, queued.recv().await?))
-        };
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
-            next = next => {
-                let Some((slot, id)) = next else { break };
+            () = told(&mut stop) => break,
+            event = events.next() => match event {
+                Some(Event::ExecutionChanged { id, state: State::Queued }) => queue.push_back(id),
+                Some(Event::Missed(_)) => match running.queued().await {
+                    Ok(queued) => queue = queued.into(),
+                    Err(error) => tracing::error!(%error, "what is queued could not be read"),
+                },
+                Some(_) => {}
+                None => break,
+            },
+            slot = slots.clone().acquire_owned(), if !queue.is_empty() => {
+                let (Ok(slot), Some(id)) = (slot, queue.pop_front()) else { break };
                 let running = running.clone();
                 tasks.spawn(async move {
                     if let Err(error) = running.run(id).await {
@@ -187,10 +191,39 @@ impl Running {
         Ok(queued)
     }
 
+    /// What is queued, oldest first.
+    async fn queued(&self) -> Result<Vec<ExecutionId>> {
+        let find = |view: &Snapshot| {
+            let mut queued = Vec::new();
+            for id in store::executions::open(view)? {
+                let execution = store::executions::get(view, id)?;
+                if execution.is_some_and(|execution| execution.state == State::Queued) {
+                    queued.push(id);
+                }
+            }
+            Ok::<_, Error>(queued)
+        };
+        self.store.read(find).await
+    }
+
     /// Runs one execution to its recorded end.
     async fn run(&self, id: ExecutionId) -> Result<()> {
+        // Before it is recorded as running, from when on it can be cancelled.
+        let cancel = watch::Sender::new(false);
+        let cancelled = cancel.subscribe();
+        match self.live().entry(id) {
+            // Told twice.
+            Entry::Occupied(_) => return Ok(()),
+            Entry::Vacant(free) => free.insert(Live { cancel, log: None }),
+        };
+        let result = self.run_live(id, cancelled).await;
+        self.live().remove(&id);
+        result
+    }
+
+    async fn run_live(&self, id: ExecutionId, cancelled: watch::Receiver<bool>) -> Result<()> {
         let Some((execution, work)) = self.begin(id).await? else { return Ok(()) };
-        match self.execute(&execution, work).await {
+        match self.execute(&execution, work, cancelled).await {
             Ok(report) => {
                 self.finish(id, State::from(&report.outcome), Ending::of(&report), Some(&report))
                     .await
@@ -226,12 +259,17 @@ impl Running {
         self.store.write(change).await
     }
 
-    async fn execute(&self, execution: &Execution, work: Work) -> Result<ExitReport> {
+    async fn execute(
+        &self,
+        execution: &Execution,
+        work: Work,
+        mut cancelled: watch::Receiver<bool>,
+    ) -> Result<ExitReport> {
         let id = execution.id;
         let mut log = LogWriter::create(self.log_path(id), &LogOptions::default())?;
-        let cancel = watch::Sender::new(false);
-        let mut cancelled = cancel.subscribe();
-        self.live().insert(id, Live { cancel, log: log.handle() });
+        if let Some(live) = self.live().get_mut(&id) {
+            live.log = Some(log.handle());
+        }
         let result = async {
             let command = execution.language.command(work.source, &work.name)?;
             let child = self.engine.spawn(command).await?;
@@ -240,7 +278,6 @@ impl Running {
         .await;
         // The log is complete on disk before the execution is recorded as ended.
         let closed = log.close();
-        self.live().remove(&id);
         let report = result?;
         closed?;
         Ok(report)
@@ -278,7 +315,7 @@ async fn relay(
     log: &mut LogWriter,
     cancelled: &mut watch::Receiver<bool>,
 ) -> Result<ExitReport> {
-    let mut told = false;
+    let mut cancelling = false;
     loop {
         let sync_due = log.sync_due().map(tokio::time::Instant::from_std);
         tokio::select! {
@@ -287,9 +324,8 @@ async fn relay(
                 log.append(&chunk)?;
                 log.flush()?;
             }
-            // The sender lives as long as the execution.
-            _ = cancelled.wait_for(|cancelled| *cancelled), if !told => {
-                told = true;
+            () = told(cancelled), if !cancelling => {
+                cancelling = true;
                 child.cancel(GRACE);
             }
             () = sleep_until(sync_due) => log.sync()?,
@@ -300,6 +336,11 @@ async fn relay(
         log.mark_truncated();
     }
     Ok(report)
+}
+
+/// Waits until a switch is on; its other end lives as long as whoever waits.
+async fn told(switch: &mut watch::Receiver<bool>) {
+    let _ = switch.wait_for(|on| *on).await;
 }
 
 /// Waits until a moment, for ever if there is none.
