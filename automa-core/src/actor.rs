@@ -1,6 +1,6 @@
 //! Who acts, and what they may do: the one place that decides.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,13 +18,42 @@ pub enum Role {
     Admin,
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+/// There is no role of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no role `{0}`; a role is viewer, operator or admin")]
+pub struct UnknownRole(String);
+
+impl Role {
+    /// All roles, from least to most.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// The role's name in the API and in flags.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",
-        })
+        }
+    }
+
+    fn article(self) -> &'static str {
+        if self == Self::Viewer { "a" } else { "an" }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(name: &str) -> Result<Self, UnknownRole> {
+        let found = Self::ALL.into_iter().find(|role| role.name() == name);
+        found.ok_or_else(|| UnknownRole(name.to_owned()))
     }
 }
 
@@ -58,16 +87,19 @@ pub enum Permission {
     Execute,
     /// Reading what was done by whom.
     ReadAudit,
+    /// Reading users and adding them.
+    ManageUsers,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ReadScripts,
         Self::WriteScripts,
         Self::ReadExecutions,
         Self::Execute,
         Self::ReadAudit,
+        Self::ManageUsers,
     ];
 
     /// The least role that has it.
@@ -76,7 +108,7 @@ impl Permission {
         match self {
             Self::ReadScripts | Self::ReadExecutions => Role::Viewer,
             Self::WriteScripts | Self::Execute => Role::Operator,
-            Self::ReadAudit => Role::Admin,
+            Self::ReadAudit | Self::ManageUsers => Role::Admin,
         }
     }
 }
@@ -90,13 +122,14 @@ impl fmt::Display for Permission {
             Self::ReadExecutions => "read executions",
             Self::Execute => "run anything",
             Self::ReadAudit => "read the audit log",
+            Self::ManageUsers => "manage users",
         })
     }
 }
 
 /// An actor's role does not allow something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a {role} may not {permission}")]
+#[error("{article} {role} may not {permission}", article = .role.article())]
 pub struct Forbidden {
     /// The actor's role.
     pub role: Role,
@@ -151,7 +184,7 @@ mod tests {
     #[test]
     fn a_role_has_what_lesser_roles_have_and_no_more() {
         for permission in Permission::ALL {
-            for role in [Role::Viewer, Role::Operator, Role::Admin] {
+            for role in Role::ALL {
                 let actor = Actor { role, ..Actor::embedder("test") };
                 let allowed = actor.require(permission).is_ok();
                 assert_eq!(allowed, role >= permission.least_role(), "{role} {permission}");
@@ -160,5 +193,14 @@ mod tests {
         let viewer = Actor { role: Role::Viewer, ..Actor::embedder("test") };
         let refused = viewer.require(Permission::WriteScripts).unwrap_err();
         assert_eq!(refused.to_string(), "a viewer may not change scripts");
+    }
+
+    #[test]
+    fn a_role_has_one_name() {
+        for role in Role::ALL {
+            assert_eq!(role.to_string().parse(), Ok(role));
+        }
+        let error = "Admin".parse::<Role>().unwrap_err().to_string();
+        assert_eq!(error, "there is no role `Admin`; a role is viewer, operator or admin");
     }
 }
