@@ -7,7 +7,7 @@ use crate::{
     Automa, Result,
     actor::{Actor, Origin, Permission},
     clock::Clock,
-    id::{AuditId, ExecutionId, ScriptId, UserId},
+    id::{AuditId, ExecutionId, ScriptId, SessionId, UserId},
     page::{Page, PageRequest},
     store,
 };
@@ -20,14 +20,16 @@ pub struct Entry {
     /// When.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub at: Timestamp,
-    /// Who, as named at that time.
+    /// Who, as named at that time; of a refused sign-in, the name that was tried.
     pub actor: String,
-    /// Who, unless it was the embedding program.
+    /// Who, unless it was the embedding program or nobody who is known.
     pub user: Option<UserId>,
     /// By which way.
     pub origin: Origin,
     /// What.
     pub action: Action,
+    /// From which network address; known of sign-ins only.
+    pub address: Option<String>,
 }
 
 /// What was done, and to what.
@@ -44,6 +46,18 @@ pub enum Action {
     ExecutionSubmitted(ExecutionId),
     /// An execution was cancelled.
     ExecutionCancelled(ExecutionId),
+    /// The first admin was created through the setup link.
+    SetupDone(UserId),
+    /// A user was created.
+    UserCreated(UserId),
+    /// A user signed in, which began a session.
+    SignedIn(SessionId),
+    /// Somebody could not sign in, because the name or the password was wrong.
+    SignInRefused,
+    /// A session was ended by its user.
+    SignedOut(SessionId),
+    /// A session was ended because an old token of it was used again: it may have been stolen.
+    SessionReused(SessionId),
 }
 
 impl Entry {
@@ -56,6 +70,7 @@ impl Entry {
             user: actor.user,
             origin: actor.origin,
             action,
+            address: None,
         }
     }
 }
@@ -81,5 +96,55 @@ impl<'a> Audit<'a> {
         self.actor.require(Permission::ReadAudit)?;
         let list = move |view: &_| Ok(store::audit::list(view, &page)?);
         self.automa.store.read(list).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::TestClock,
+        store::record::{Record, golden::assert_bytes},
+    };
+
+    /// If this fails, the stored format has changed: add actions at the end only.
+    #[test]
+    fn an_action_keeps_its_number() {
+        let clock = TestClock::new(Timestamp::UNIX_EPOCH);
+        let (script, execution) = (ScriptId::generate(&clock), ExecutionId::generate(&clock));
+        let (user, session) = (UserId::generate(&clock), SessionId::generate(&clock));
+        let actions = [
+            Action::ScriptCreated(script),
+            Action::ScriptChanged(script),
+            Action::ScriptVersionAdded(script, 2),
+            Action::ExecutionSubmitted(execution),
+            Action::ExecutionCancelled(execution),
+            Action::SetupDone(user),
+            Action::UserCreated(user),
+            Action::SignedIn(session),
+            Action::SignInRefused,
+            Action::SignedOut(session),
+            Action::SessionReused(session),
+        ];
+        for (number, action) in actions.into_iter().enumerate() {
+            let bytes = postcard::to_stdvec(&action).unwrap();
+            assert_eq!(usize::from(bytes[0]), number, "{action:?}");
+        }
+    }
+
+    /// If this fails, the stored format has changed: add a version, do not change the bytes.
+    #[test]
+    fn stored_bytes_stay_as_they_are() {
+        let entry = Entry {
+            id: "018f0000-0000-7000-8000-000000000001".parse().unwrap(),
+            at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            actor: "eve".to_owned(),
+            user: None,
+            origin: Origin::Web,
+            action: Action::SignInRefused,
+            address: Some("::1".to_owned()),
+        };
+        assert_bytes(&entry, "01018f0000000070008000000000000001808082e288d2a3060365766500000801033a3a31");
+        assert!(Entry::decode(&[1, 255]).is_err());
     }
 }

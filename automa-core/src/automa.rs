@@ -13,6 +13,7 @@ use crate::{
     execution::{Executions, Runner},
     script::Scripts,
     store::Store,
+    user::{Passwords, Users},
 };
 
 /// An open Automa. Clones are handles of the same one.
@@ -20,6 +21,7 @@ use crate::{
 pub struct Automa {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) passwords: Passwords,
     runner: Option<Arc<Runner>>,
 }
 
@@ -95,7 +97,7 @@ impl Builder {
                 Store::open(path.join("automa.redb"))?
             }
         };
-        Ok(Automa { store, clock: self.clock, runner: None })
+        Ok(Automa { store, clock: self.clock, passwords: Passwords::new(), runner: None })
     }
 }
 
@@ -110,6 +112,12 @@ impl Automa {
     pub fn builder() -> Builder {
         let clock = Arc::new(SystemClock::new());
         Builder { directory: None, clock, engine: EngineConfig::default() }
+    }
+
+    /// Users, on behalf of `actor`.
+    #[must_use]
+    pub fn users<'a>(&'a self, actor: &'a Actor) -> Users<'a> {
+        Users::new(self, actor)
     }
 
     /// Scripts and their versions, on behalf of `actor`.

@@ -37,6 +37,18 @@ pub enum Error {
     /// Some of the input cannot be accepted: one entry for each field.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldError>),
+    /// Nobody has this name with this password; which of both is wrong is not told.
+    #[error("the name or the password is wrong")]
+    WrongPassword,
+    /// The session was ended or has expired.
+    #[error("the session has ended; sign in again")]
+    SessionEnded,
+    /// There is a user already.
+    #[error("Automa is set up already; sign in, or ask an admin for an account")]
+    SetupClosed,
+    /// Not the token of the setup link.
+    #[error("this is not the setup link of this Automa; `automa setup-url` shows it again")]
+    WrongToken,
     /// The execution has ended already.
     #[error("the execution has already ended: it {state}", state = .0.as_sentence())]
     Ended(State),
@@ -49,6 +61,9 @@ pub enum Error {
     /// A log could not be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A password could not be hashed, for lack of memory, or its stored hash is damaged.
+    #[error("a password could not be hashed")]
+    Hashing(#[source] argon2::password_hash::Error),
     /// A directory could not be used.
     #[error("{doing} {}", path.display())]
     Directory {

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
 use crate::{
     execution::State,
-    id::{ExecutionId, ScriptId, UserId},
+    id::{ExecutionId, ScriptId, SessionId, UserId},
 };
 
 /// Something that happened and is already stored.
@@ -17,6 +17,8 @@ use crate::{
 pub enum Event {
     /// A user was created, changed or removed.
     UserChanged(UserId),
+    /// A session was ended before its time.
+    SessionEnded(SessionId),
     /// A script was created, changed or removed.
     ScriptChanged(ScriptId),
     /// An execution was accepted, or went on to another state.

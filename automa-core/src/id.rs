@@ -181,6 +181,8 @@ macro_rules! ids {
 ids! {
     /// Names a user.
     UserId, "the id of a user";
+    /// Names a session. It is no secret: who knows it proves nothing.
+    SessionId, "the id of a session";
     /// Names a script.
     ScriptId, "the id of a script";
     /// Names an execution.

@@ -22,6 +22,7 @@ pub(crate) mod scripts;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod users;
 mod writer;
 
 use std::{

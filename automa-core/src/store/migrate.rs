@@ -26,7 +26,12 @@ pub(super) struct Schema {
 /// What this version reads and writes.
 pub(super) const CURRENT: Schema = Schema {
     steps: &[],
-    tables: &[super::scripts::create, super::executions::create, super::audit::create],
+    tables: &[
+        super::scripts::create,
+        super::executions::create,
+        super::audit::create,
+        super::users::create,
+    ],
 };
 
 /// What was found in a file.
