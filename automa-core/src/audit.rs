@@ -144,7 +144,10 @@ mod tests {
             action: Action::SignInRefused,
             address: Some("::1".to_owned()),
         };
-        assert_bytes(&entry, "01018f0000000070008000000000000001808082e288d2a3060365766500000801033a3a31");
+        assert_bytes(
+            &entry,
+            "01018f0000000070008000000000000001808082e288d2a3060365766500000801033a3a31",
+        );
         assert!(Entry::decode(&[1, 255]).is_err());
     }
 }

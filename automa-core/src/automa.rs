@@ -12,6 +12,7 @@ use crate::{
     event::Subscription,
     execution::{Executions, Runner},
     script::Scripts,
+    setup::{Setup, Token},
     store::Store,
     user::{Passwords, Users},
 };
@@ -22,6 +23,7 @@ pub struct Automa {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) passwords: Passwords,
+    pub(crate) setup_token: Arc<Token>,
     runner: Option<Arc<Runner>>,
 }
 
@@ -86,10 +88,10 @@ impl Builder {
     ///
     /// [`Error::Directory`] and [`Error::Store`]: among others when another process has it open.
     pub fn open(self) -> Result<Automa> {
-        let store = match self.directory {
+        let store = match &self.directory {
             None => Store::in_memory()?,
             Some(path) => {
-                make_private(&path).map_err(|source| Error::Directory {
+                make_private(path).map_err(|source| Error::Directory {
                     doing: "making the data directory",
                     path: path.clone(),
                     source,
@@ -97,7 +99,13 @@ impl Builder {
                 Store::open(path.join("automa.redb"))?
             }
         };
-        Ok(Automa { store, clock: self.clock, passwords: Passwords::new(), runner: None })
+        Ok(Automa {
+            store,
+            clock: self.clock,
+            passwords: Passwords::new(),
+            setup_token: Arc::new(Token::new(self.directory)),
+            runner: None,
+        })
     }
 }
 
@@ -112,6 +120,12 @@ impl Automa {
     pub fn builder() -> Builder {
         let clock = Arc::new(SystemClock::new());
         Builder { directory: None, clock, engine: EngineConfig::default() }
+    }
+
+    /// How the first user comes to be.
+    #[must_use]
+    pub fn setup(&self) -> Setup<'_> {
+        Setup::new(self)
     }
 
     /// Users, on behalf of `actor`.

@@ -174,7 +174,9 @@ impl<'a> Users<'a> {
             add(change, &user, &hash, &entry)?;
             Ok::<_, Error>(user.clone())
         };
-        self.automa.store.write(change).await
+        let user = self.automa.store.write(change).await?;
+        self.automa.setup().forget_token().await;
+        Ok(user)
     }
 
     /// One user. Everybody may see oneself.
@@ -208,4 +210,4 @@ pub(crate) fn get(view: &impl View, id: UserId) -> Result<User> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

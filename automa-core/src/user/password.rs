@@ -21,7 +21,7 @@ use crate::{
 
 /// How many are hashed at a time. Each takes 19 MiB and a thread for some 25 ms: a burst of
 /// sign-ins waits, instead of taking all of both.
-const AT_A_TIME: usize = 2;
+const AT_A_TIME: u32 = 2;
 /// Memory of one hash, in KiB.
 const MEMORY: u32 = 19 * 1024;
 /// Passes over that memory.
@@ -65,7 +65,7 @@ pub(crate) struct Passwords {
 impl Passwords {
     pub(crate) fn new() -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(AT_A_TIME)),
+            permits: Arc::new(Semaphore::new(AT_A_TIME as usize)),
             #[cfg(test)]
             computed: Arc::default(),
         }
@@ -181,6 +181,8 @@ fn is_current(hash: &PasswordHash) -> password_hash::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
     use crate::{
         clock::TestClock,
@@ -234,6 +236,19 @@ mod tests {
         let real = PasswordHash::new(real).unwrap();
         assert_eq!((decoy.algorithm, decoy.version), (real.algorithm, real.version));
         assert_eq!(decoy.params, real.params, "a decoy costs what a hash costs");
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_as_many_as_may_are_hashing_waits() {
+        let (passwords, clock) = (Passwords::new(), clock());
+        let busy = passwords.permits.acquire_many(AT_A_TIME).await.unwrap();
+        let password = secret("correct horse");
+        let mut hashing = std::pin::pin!(passwords.hash(&clock, &password));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(hashing.as_mut().poll(cx))).await;
+        assert!(polled.is_pending() && passwords.computed() == 0);
+        drop(busy);
+        hashing.await.unwrap();
+        assert_eq!(passwords.computed(), 1);
     }
 
     #[tokio::test]
