@@ -12,6 +12,7 @@ use crate::{
     event::Subscription,
     execution::{Executions, Runner},
     script::Scripts,
+    session::Sessions,
     setup::{Setup, Token},
     store::Store,
     user::{Passwords, Users},
@@ -120,6 +121,12 @@ impl Automa {
     pub fn builder() -> Builder {
         let clock = Arc::new(SystemClock::new());
         Builder { directory: None, clock, engine: EngineConfig::default() }
+    }
+
+    /// Signing in, and who is signed in.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions::new(self)
     }
 
     /// How the first user comes to be.

@@ -6,7 +6,7 @@
 //! | module | what lives there |
 //! | --- | --- |
 //! | [`script`], [`execution`] | the nouns of the domain, and what can be done with them |
-//! | [`user`], [`setup`] | who may sign in, and how the first of them comes to be |
+//! | [`user`], [`setup`], [`session`] | who may sign in, how the first comes to be, who is signed in |
 //! | [`actor`], [`audit`] | who does something, whether they may, and what is remembered of it |
 //! | [`store`], [`error`] | one file that holds everything, one way to write it, and what can fail |
 //! | [`event`] | what has just been written |
@@ -40,6 +40,7 @@ pub mod execution;
 pub mod id;
 pub mod page;
 pub mod script;
+pub mod session;
 pub mod setup;
 pub mod store;
 pub mod user;

@@ -19,6 +19,7 @@ mod migrate;
 mod queue;
 pub(crate) mod record;
 pub(crate) mod scripts;
+pub(crate) mod sessions;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

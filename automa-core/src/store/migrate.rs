@@ -31,6 +31,7 @@ pub(super) const CURRENT: Schema = Schema {
         super::executions::create,
         super::audit::create,
         super::users::create,
+        super::sessions::create,
     ],
 };
 

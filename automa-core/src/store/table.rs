@@ -63,7 +63,6 @@ where
     }
 
     /// Removes a record; tells whether there was one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tables to come"))]
     pub(crate) fn remove(&self, change: &mut Change, key: K) -> Result<bool, StoreError> {
         if change.open(self.definition)?.get(key)?.is_none() {
             return Ok(false);
