@@ -58,6 +58,8 @@ pub enum Action {
     SignedOut(SessionId),
     /// A session was ended because an old token of it was used again: it may have been stolen.
     SessionReused(SessionId),
+    /// A script was deleted.
+    ScriptDeleted(ScriptId),
 }
 
 impl Entry {

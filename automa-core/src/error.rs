@@ -1,6 +1,6 @@
 //! What can fail: the caller's faults first, the operator's last.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, fmt, io, path::PathBuf, sync::Arc};
 
 use crate::{
     actor::Forbidden,
@@ -49,6 +49,9 @@ pub enum Error {
     /// Not the token of the setup link.
     #[error("this is not the setup link of this Automa; `automa setup-url` shows it again")]
     WrongToken,
+    /// The idempotency key came with another request within the last day.
+    #[error("this idempotency key was used for another request; take a new key for a new request")]
+    IdempotencyMismatch,
     /// The execution has ended already.
     #[error("the execution has already ended: it {state}", state = .0.as_sentence())]
     Ended(State),
@@ -82,10 +85,22 @@ pub enum Error {
 /// One field that cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// The field, as the caller wrote it.
-    pub field: &'static str,
+    /// The field, as the caller wrote it: `name`, `limits.wall_ms`, `parameters/count`.
+    pub field: Cow<'static, str>,
     /// What is wrong with it and what would be right.
     pub reason: String,
+}
+
+impl FieldError {
+    /// What is wrong with a field.
+    pub fn new(field: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+
+    /// Everything is right with the input, or [`Error::Invalid`].
+    pub(crate) fn none_of(errors: Vec<Self>) -> Result<()> {
+        if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+    }
 }
 
 impl fmt::Display for FieldError {

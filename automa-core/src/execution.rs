@@ -1,26 +1,44 @@
 //! Executions: one run of a version of a script, or of code that was not saved.
 
+mod idempotency;
+mod limits;
+mod list;
 pub mod log;
+pub(crate) mod parameters;
 mod runner;
 mod state;
+mod submission;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
+#[cfg(test)]
+pub(crate) use self::idempotency::KEYS_EXPIRE_AFTER;
 use self::log::LogReader;
-pub(crate) use self::runner::Runner;
-pub use self::state::State;
+pub(crate) use self::{
+    idempotency::{Hash, Submitted},
+    runner::Runner,
+};
+pub use self::{
+    limits::LimitsRequest,
+    list::{Counts, Filter},
+    parameters::{PARAMETERS_MAX, Parameters},
+    state::State,
+    submission::{NewExecution, Program},
+};
 use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission},
     audit::{Action, Entry},
-    error::FieldError,
     event::Event,
     id::{ExecutionId, ScriptId, UserId},
     page::{Page, PageRequest},
-    script::{Language, SOURCE_MAX},
-    store::{self, change::Change},
+    script::{self, Language},
+    store::{
+        self,
+        change::{Change, Snapshot, View},
+    },
 };
 
 /// One execution.
@@ -34,6 +52,8 @@ pub struct Execution {
     pub language: Language,
     /// The script and its version, unless it runs code that was not saved.
     pub script: Option<(ScriptId, u32)>,
+    /// The script's name at that time.
+    pub script_name: Option<String>,
     /// Who asked for it, as named at that time.
     pub requested_by: String,
     /// Who, unless it was the embedding program.
@@ -47,6 +67,10 @@ pub struct Execution {
     /// When it ended.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::optional")]
     pub finished_at: Option<Timestamp>,
+    /// 1, and one more for each re-run that led here.
+    pub attempt: u32,
+    /// The execution that this one is a re-run of.
+    pub rerun_of: Option<ExecutionId>,
     /// How it ended.
     pub ending: Option<Ending>,
 }
@@ -70,12 +94,28 @@ pub struct Ending {
     pub output_bytes: u64,
 }
 
-/// What an execution runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What an execution runs, apart from it, so that lists need not read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Work {
-    /// Its file's name, as tracebacks show it.
-    pub(crate) name: String,
-    pub(crate) source: String,
+    /// The code, unless that is the version's.
+    pub(crate) source: Option<String>,
+    /// A JSON object.
+    pub(crate) parameters: Option<String>,
+    /// What was asked for over what the version says.
+    pub(crate) limits: LimitsRequest,
+}
+
+/// What an execution ran or will run: enough to run it again, as it is or edited.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ran {
+    /// Its language.
+    pub language: Language,
+    /// The code, also if its script was deleted.
+    pub source: String,
+    /// What it was told.
+    pub parameters: Option<Parameters>,
+    /// Its limits. What is `None` is the default.
+    pub limits: LimitsRequest,
 }
 
 /// What the sandbox reported: an [`automa_sandbox::ExitReport`] as JSON, which the sandbox may
@@ -83,25 +123,6 @@ pub(crate) struct Work {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) json: String,
-}
-
-/// What to execute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NewExecution {
-    /// A version of a script, the newest unless told.
-    Script {
-        /// The script.
-        id: ScriptId,
-        /// Its version.
-        version: Option<u32>,
-    },
-    /// Code that is not saved.
-    Code {
-        /// Its language.
-        language: Language,
-        /// The code, at most 1 MiB.
-        source: String,
-    },
 }
 
 /// Executions as one actor may see and start them.
@@ -116,57 +137,6 @@ impl<'a> Executions<'a> {
         Self { automa, actor }
     }
 
-    /// Accepts an execution: once this returns, it is durable and will be run.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Forbidden`]; [`Error::NotFound`] for the script or its version; [`Error::Invalid`];
-    /// [`Error::NotRunning`] when nothing could run it; and the store's.
-    pub async fn submit(&self, new: NewExecution) -> Result<Execution> {
-        self.actor.require(Permission::Execute)?;
-        self.automa.runner()?;
-        if let NewExecution::Code { source, .. } = &new
-            && source.len() > SOURCE_MAX
-        {
-            let reason = "must have at most 1 MiB".to_owned();
-            return Err(Error::Invalid(vec![FieldError { field: "source", reason }]));
-        }
-        let clock = &*self.automa.clock;
-        let id = ExecutionId::generate(clock);
-        let now = clock.now();
-        let (requested_by, user) = (self.actor.name.clone(), self.actor.user);
-        let entry = Entry::new(clock, self.actor, Action::ExecutionSubmitted(id));
-        let change = move |change: &mut Change| {
-            let (language, script, source) = match &new {
-                NewExecution::Code { language, source } => (*language, None, source.clone()),
-                NewExecution::Script { id, version } => {
-                    let found = crate::script::find_version(change, *id, *version)?;
-                    (found.language, Some((*id, found.number)), found.source)
-                }
-            };
-            let execution = Execution {
-                id,
-                state: State::Queued,
-                language,
-                script,
-                requested_by: requested_by.clone(),
-                user,
-                created_at: now,
-                started_at: None,
-                finished_at: None,
-                ending: None,
-            };
-            let work = Work { name: language.file_name().to_owned(), source };
-            store::executions::put(change, &execution)?;
-            store::executions::put_work(change, id, &work)?;
-            store::audit::add(change, &entry)?;
-            change.emit(Event::ExecutionChanged { id, state: State::Queued });
-            Ok::<_, Error>(execution)
-        };
-        // From the change's event on it is the runner's, whether or not anyone waits here.
-        self.automa.store.write(change).await
-    }
-
     /// One execution.
     ///
     /// # Errors
@@ -179,15 +149,45 @@ impl<'a> Executions<'a> {
             .look(|view| store::executions::get(view, id)?.ok_or_else(|| not_found(id)))
     }
 
-    /// Executions, newest first.
+    /// Executions that a filter lets through, newest first. A cursor belongs to its filter.
     ///
     /// # Errors
     ///
     /// [`Error::Forbidden`] and the store's.
-    pub async fn list(&self, page: PageRequest) -> Result<Page<Execution>> {
+    pub async fn list(&self, filter: Filter, page: PageRequest) -> Result<Page<Execution>> {
         self.actor.require(Permission::ReadExecutions)?;
-        let list = move |view: &_| Ok(store::executions::list(view, &page)?);
+        let list = move |view: &_| Ok(store::executions::list(view, filter, &page)?);
         self.automa.store.read(list).await
+    }
+
+    /// How many executions there are in a state, or at all. Costs the same however many there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] and the store's.
+    pub fn count(&self, state: Option<State>) -> Result<u64> {
+        let counts = self.counts()?;
+        Ok(state.map_or_else(|| counts.total(), |state| counts.of(state)))
+    }
+
+    /// How many executions there are in each state.
+    ///
+    /// # Errors
+    ///
+    /// As [`count`](Self::count).
+    pub fn counts(&self) -> Result<Counts> {
+        self.actor.require(Permission::ReadExecutions)?;
+        self.automa.store.look(|view| Ok(store::executions::counts(view)?))
+    }
+
+    /// What an execution ran or will run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    pub async fn program(&self, id: ExecutionId) -> Result<Ran> {
+        self.actor.require(Permission::ReadExecutions)?;
+        self.automa.store.read(move |view: &Snapshot| find_program(view, id)).await
     }
 
     /// Waits until an execution has ended or `until` has come, and returns it as it is then.
@@ -274,6 +274,19 @@ impl<'a> Executions<'a> {
         self.get(id)?;
         self.automa.runner()?.log(id)
     }
+}
+
+/// What an execution runs.
+fn find_program(view: &impl View, id: ExecutionId) -> Result<Ran> {
+    let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
+    let work = store::executions::work(view, id)?.ok_or_else(|| not_found(id))?;
+    let source = match (work.source, execution.script) {
+        (Some(source), _) => source,
+        (None, Some((script, number))) => script::kept_version(view, script, number)?.source,
+        (None, None) => return Err(not_found(id)),
+    };
+    let parameters = work.parameters.as_deref().map(parameters::read).transpose()?;
+    Ok(Ran { language: execution.language, source, parameters, limits: work.limits })
 }
 
 fn not_found(id: ExecutionId) -> Error {

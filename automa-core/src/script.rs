@@ -1,17 +1,23 @@
 //! Scripts: source text in a language, with versions that never change.
 
 mod language;
+mod schema;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::language::{Language, UnknownLanguage};
+pub(crate) use self::schema::Schema;
+pub use self::{
+    language::{Language, UnknownLanguage},
+    schema::SCHEMA_MAX,
+};
 use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission},
     audit::{Action, Entry},
     error::FieldError,
     event::Event,
+    execution::LimitsRequest,
     id::{ScriptId, UserId},
     page::{Page, PageRequest},
     store::{
@@ -36,6 +42,8 @@ pub struct Script {
     pub tags: Vec<String>,
     /// The number of its newest version, from 1.
     pub version: u32,
+    /// The language of its newest version.
+    pub language: Language,
     /// Whose it is, unless the embedding program created it.
     pub owner: Option<UserId>,
     /// When it was created.
@@ -46,8 +54,16 @@ pub struct Script {
     pub updated_at: Timestamp,
 }
 
-/// One immutable state of a script's source.
+/// A script that was deleted, with the moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deleted {
+    pub(crate) script: Script,
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub(crate) at: Timestamp,
+}
+
+/// One immutable state of a script's source and settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Version {
     /// The script.
     pub script: ScriptId,
@@ -57,6 +73,10 @@ pub struct Version {
     pub language: Language,
     /// The source, at most 1 MiB.
     pub source: String,
+    /// The JSON Schema of its parameters as text, at most 64 KiB; without one, anything goes.
+    pub parameters_schema: Option<String>,
+    /// What its executions may use, unless they ask for something else.
+    pub limits: LimitsRequest,
     /// Who wrote it, as named at that time.
     pub author: String,
     /// When.
@@ -65,7 +85,7 @@ pub struct Version {
 }
 
 /// A script to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewScript {
     /// See [`Script::name`].
     pub name: String,
@@ -77,10 +97,15 @@ pub struct NewScript {
     pub language: Language,
     /// See [`Version::source`].
     pub source: String,
+    /// See [`Version::parameters_schema`]. It has `"type": "object"` and refers to nothing outside
+    /// of itself; patterns in it have no look-around and no back references.
+    pub parameters_schema: Option<String>,
+    /// See [`Version::limits`].
+    pub limits: LimitsRequest,
 }
 
 impl NewScript {
-    /// A script without description and tags.
+    /// A script with nothing but a name and a source.
     pub fn new(name: impl Into<String>, language: Language, source: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -88,14 +113,16 @@ impl NewScript {
             tags: Vec::new(),
             language,
             source: source.into(),
+            parameters_schema: None,
+            limits: LimitsRequest::default(),
         }
     }
 
     fn check(&self) -> Result<()> {
         let mut errors = Vec::new();
-        let mut check = |field, holds: bool, reason: &str| {
+        let mut check = |field, holds: bool, reason| {
             if !holds {
-                errors.push(FieldError { field, reason: reason.to_owned() });
+                errors.push(FieldError::new(field, reason));
             }
         };
         check("name", is_line(&self.name, 200), "must be one line of 1 to 200 characters");
@@ -104,7 +131,30 @@ impl NewScript {
         let tagged = self.tags.len() <= 20 && self.tags.iter().all(|tag| is_line(tag, 50));
         check("tags", tagged, "must be at most 20, each one line of 1 to 50 characters");
         check("source", self.source.len() <= SOURCE_MAX, "must have at most 1 MiB");
-        if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+        errors.extend(self.parameters_schema.as_deref().and_then(|json| Schema::parse(json).err()));
+        self.limits.check(&mut errors);
+        FieldError::none_of(errors)
+    }
+
+    /// What is in it of a version, as one.
+    fn version(self, id: ScriptId, number: u32, author: String, created_at: Timestamp) -> Version {
+        let Self { language, source, parameters_schema, limits, .. } = self;
+        Version {
+            script: id,
+            number,
+            language,
+            source,
+            parameters_schema,
+            limits,
+            author,
+            created_at,
+        }
+    }
+
+    /// Whether it says of a version what that is already.
+    fn is_as(&self, version: &Version) -> bool {
+        (self.language, &self.source, &self.parameters_schema, self.limits)
+            == (version.language, &version.source, &version.parameters_schema, version.limits)
     }
 }
 
@@ -138,22 +188,16 @@ impl<'a> Scripts<'a> {
         let now = clock.now();
         let script = Script {
             id: ScriptId::generate(clock),
-            name: new.name,
-            description: new.description,
-            tags: new.tags,
+            name: new.name.clone(),
+            description: new.description.clone(),
+            tags: new.tags.clone(),
             version: 1,
+            language: new.language,
             owner: self.actor.user,
             created_at: now,
             updated_at: now,
         };
-        let version = Version {
-            script: script.id,
-            number: 1,
-            language: new.language,
-            source: new.source,
-            author: self.actor.name.clone(),
-            created_at: now,
-        };
+        let version = new.version(script.id, 1, self.actor.name.clone(), now);
         let entry = Entry::new(clock, self.actor, Action::ScriptCreated(script.id));
         let change = move |change: &mut Change| {
             store::scripts::put(change, &script)?;
@@ -165,7 +209,8 @@ impl<'a> Scripts<'a> {
         self.automa.store.write(change).await
     }
 
-    /// Changes a script. A source or language other than the newest version's makes a new version.
+    /// Changes a script. A language, source, schema or limits other than the newest version's make a
+    /// new version.
     ///
     /// `read` is the version that the caller has seen: nobody overwrites what they have not read.
     ///
@@ -181,7 +226,7 @@ impl<'a> Scripts<'a> {
         let author = self.actor.name.clone();
         let changed = Entry::new(clock, self.actor, Action::ScriptChanged(id));
         let change = move |change: &mut Change| {
-            let old = store::scripts::get(change, id)?.ok_or_else(|| not_found(id))?;
+            let old = find(change, id)?;
             if old.version != read {
                 return Err(Error::Conflict { kind: "script", current: old.version });
             }
@@ -191,27 +236,42 @@ impl<'a> Scripts<'a> {
                 name: new.name.clone(),
                 description: new.description.clone(),
                 tags: new.tags.clone(),
+                language: new.language,
                 updated_at: now,
                 ..old
             };
             let mut entry = changed.clone();
-            if (newest.language, &newest.source) != (new.language, &new.source) {
+            if !new.is_as(&newest) {
                 script.version += 1;
                 entry.action = Action::ScriptVersionAdded(id, script.version);
-                let version = Version {
-                    script: id,
-                    number: script.version,
-                    language: new.language,
-                    source: new.source.clone(),
-                    author: author.clone(),
-                    created_at: now,
-                };
+                let version = new.clone().version(id, script.version, author.clone(), now);
                 store::scripts::add_version(change, &version)?;
             }
             store::scripts::put(change, &script)?;
             store::audit::add(change, &entry)?;
             change.emit(Event::ScriptChanged(id));
             Ok(script)
+        };
+        self.automa.store.write(change).await
+    }
+
+    /// Deletes a script: it is no longer found, listed or run. Its executions stay, with what they
+    /// ran.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    pub async fn delete(&self, id: ScriptId) -> Result<()> {
+        self.actor.require(Permission::WriteScripts)?;
+        let clock = &*self.automa.clock;
+        let at = clock.now();
+        let entry = Entry::new(clock, self.actor, Action::ScriptDeleted(id));
+        let change = move |change: &mut Change| {
+            let script = find(change, id)?;
+            store::scripts::delete(change, &Deleted { script, at })?;
+            store::audit::add(change, &entry)?;
+            change.emit(Event::ScriptChanged(id));
+            Ok(())
         };
         self.automa.store.write(change).await
     }
@@ -223,9 +283,7 @@ impl<'a> Scripts<'a> {
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
     pub fn get(&self, id: ScriptId) -> Result<Script> {
         self.actor.require(Permission::ReadScripts)?;
-        let script =
-            self.automa.store.look::<_, Error>(|view| Ok(store::scripts::get(view, id)?))?;
-        script.ok_or_else(|| not_found(id))
+        self.automa.store.look(|view| find(view, id))
     }
 
     /// Scripts, newest first.
@@ -246,9 +304,7 @@ impl<'a> Scripts<'a> {
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
     pub async fn version(&self, id: ScriptId, number: u32) -> Result<Version> {
         self.actor.require(Permission::ReadScripts)?;
-        let find = move |view: &_| {
-            store::scripts::version(view, id, number)?.ok_or_else(|| no_version(id, number))
-        };
+        let find = move |view: &_| Ok(find_version(view, id, Some(number))?.1);
         self.automa.store.read(find).await
     }
 
@@ -260,17 +316,32 @@ impl<'a> Scripts<'a> {
     pub async fn versions(&self, id: ScriptId, page: PageRequest) -> Result<Page<Version>> {
         self.actor.require(Permission::ReadScripts)?;
         let list = move |view: &_| {
-            store::scripts::get(view, id)?.ok_or_else(|| not_found(id))?;
+            find(view, id)?;
             Ok(store::scripts::versions(view, id, &page)?)
         };
         self.automa.store.read(list).await
     }
 }
 
-/// A version of a script, the newest unless told.
-pub(crate) fn find_version(view: &impl View, id: ScriptId, number: Option<u32>) -> Result<Version> {
-    let script = store::scripts::get(view, id)?.ok_or_else(|| not_found(id))?;
+/// A script that was not deleted.
+pub(crate) fn find(view: &impl View, id: ScriptId) -> Result<Script> {
+    store::scripts::get(view, id)?.ok_or_else(|| not_found(id))
+}
+
+/// A script that was not deleted, with one of its versions, the newest unless told.
+pub(crate) fn find_version(
+    view: &impl View,
+    id: ScriptId,
+    number: Option<u32>,
+) -> Result<(Script, Version)> {
+    let script = find(view, id)?;
     let number = number.unwrap_or(script.version);
+    let version = store::scripts::version(view, id, number)?;
+    Ok((script, version.ok_or_else(|| no_version(id, number))?))
+}
+
+/// A version that something refers to, whether or not its script was deleted since.
+pub(crate) fn kept_version(view: &impl View, id: ScriptId, number: u32) -> Result<Version> {
     store::scripts::version(view, id, number)?.ok_or_else(|| no_version(id, number))
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod audit;
 pub(crate) mod change;
 pub(crate) mod executions;
 mod file;
+pub(crate) mod idempotency;
 mod migrate;
 mod queue;
 pub(crate) mod record;

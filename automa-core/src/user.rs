@@ -72,7 +72,7 @@ impl NewUser {
         ];
         let wrong = checks.into_iter().filter_map(|(field, check)| {
             let reason = check.err()?.to_owned();
-            Some(FieldError { field, reason })
+            Some(FieldError::new(field, reason))
         });
         invalid_unless_empty(wrong.collect())
     }
@@ -130,7 +130,7 @@ fn check_free(view: &impl View, user: &User) -> Result<()> {
     let mut errors = Vec::new();
     for (field, name) in [("username", &user.username), ("email", &user.email)] {
         if store::users::find(view, name)?.is_some() {
-            errors.push(FieldError { field, reason: "belongs to another user".to_owned() });
+            errors.push(FieldError::new(field, "belongs to another user"));
         }
     }
     invalid_unless_empty(errors)

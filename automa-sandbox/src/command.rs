@@ -52,6 +52,9 @@ pub struct Command {
 }
 
 impl Command {
+    /// The working directory as the program sees it, where [`file`](Self::file)s are.
+    pub const DIRECTORY: &str = zygote::WORK_DIR;
+
     /// The program at an absolute path as seen inside the sandbox.
     pub fn new(program: impl Into<String>) -> Self {
         let env = [

@@ -4,9 +4,10 @@ use std::{path::Path, time::Duration};
 
 use automa_core::{
     Automa, Error,
-    actor::{Actor, Role},
-    execution::{Execution, NewExecution, State, log::LogReader},
-    id::ExecutionId,
+    actor::{Actor, Origin, Role},
+    clock::SystemClock,
+    execution::{Execution, Filter, NewExecution, Program, State, log::LogReader},
+    id::{ExecutionId, UserId},
     page::PageRequest,
     script::{Language, NewScript},
 };
@@ -16,6 +17,8 @@ use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use crate::block_on;
+
+mod submitting;
 
 fn me() -> Actor {
     Actor::embedder("tests")
@@ -27,7 +30,7 @@ async fn start(directory: &Path, slots: usize) -> Automa {
 }
 
 fn code(source: &str) -> NewExecution {
-    NewExecution::Code { language: Language::Bash, source: source.to_owned() }
+    NewExecution::code(Language::Bash, source)
 }
 
 /// Waits for the end, with a deadline that only something broken reaches.
@@ -70,7 +73,8 @@ fn what_is_submitted_is_run_logged_and_recorded() {
         assert_eq!(lines, ["err", "out"]);
         let report = executions.report(queued.id).await.unwrap().unwrap();
         assert_eq!(report.outcome, Outcome::Exited { code: 3 });
-        let listed = executions.list(PageRequest::default()).await.unwrap().items;
+        let listed =
+            executions.list(Filter::default(), PageRequest::default()).await.unwrap().items;
         assert_eq!(listed, [execution]);
         automa.close().await;
     });
@@ -86,14 +90,16 @@ fn a_script_runs_in_its_newest_version_or_the_one_asked_for() {
         let script = automa.scripts(&me).create(python("print(1)")).await.unwrap();
         automa.scripts(&me).update(script.id, 1, python("print(2)")).await.unwrap();
         for (version, number, output) in [(None, 2, "2"), (Some(1), 1, "1")] {
-            let new = NewExecution::Script { id: script.id, version };
+            let program = Program::Script { id: script.id, version };
+            let new = NewExecution { program, ..NewExecution::script(script.id) };
             let id = automa.executions(&me).submit(new).await.unwrap().id;
             let execution = ended(&automa, id).await;
             assert_eq!(execution.state, State::Succeeded, "{execution:#?}");
             assert_eq!(execution.script, Some((script.id, number)));
             assert_eq!(texts(&automa.executions(&me).log(id).unwrap()), [output]);
         }
-        let missing = NewExecution::Script { id: script.id, version: Some(3) };
+        let program = Program::Script { id: script.id, version: Some(3) };
+        let missing = NewExecution { program, ..NewExecution::script(script.id) };
         let error = automa.executions(&me).submit(missing).await.unwrap_err();
         assert!(matches!(error, Error::NotFound { kind: "version", .. }), "{error}");
         automa.close().await;
@@ -154,7 +160,7 @@ fn what_was_accepted_is_run_though_nobody_waits_for_it() {
         // The store makes changes in order: when this one is there, so are the others.
         let last = executions.submit(code("echo last")).await.unwrap().id;
         ended(&automa, last).await;
-        let all = executions.list(PageRequest::default()).await.unwrap().items;
+        let all = executions.list(Filter::default(), PageRequest::default()).await.unwrap().items;
         assert_eq!(all.len(), 21);
         for execution in all {
             assert_eq!(ended(&automa, execution.id).await.state, State::Succeeded);
@@ -171,11 +177,23 @@ fn roles_decide_here_too_and_nothing_runs_without_a_start() {
         let viewer = Actor { role: Role::Viewer, ..me() };
         let refused = automa.executions(&viewer).submit(code("true")).await.unwrap_err();
         assert_eq!(refused.to_string(), "a viewer may not run anything");
-        assert!(automa.executions(&viewer).list(PageRequest::default()).await.is_ok());
+        assert!(
+            automa
+                .executions(&viewer)
+                .list(Filter::default(), PageRequest::default())
+                .await
+                .is_ok()
+        );
         let refused = automa.executions(&me()).submit(code("true")).await.unwrap_err();
         assert!(matches!(refused, Error::NotRunning), "{refused}");
         assert!(
-            automa.executions(&viewer).list(PageRequest::default()).await.unwrap().items.is_empty()
+            automa
+                .executions(&viewer)
+                .list(Filter::default(), PageRequest::default())
+                .await
+                .unwrap()
+                .items
+                .is_empty()
         );
         automa.close().await;
     });

@@ -12,15 +12,16 @@ use std::{
     time::Duration,
 };
 
-use automa_sandbox::{Child, Engine, Exit, ExitReport};
+use automa_sandbox::{Child, Command, Engine, Exit, ExitReport};
 use tokio::{
     sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
 };
 
 use super::{
-    Ending, Execution, Report, State, Work,
+    Ending, Ran, Report, State, find_program,
     log::{LogError, LogHandle, LogOptions, LogReader, LogWriter, recover},
+    parameters,
 };
 use crate::{
     Error, Result,
@@ -162,22 +163,16 @@ impl Running {
     async fn reconcile(&self) -> Result<Vec<ExecutionId>> {
         let now = self.clock.now();
         let change = move |change: &mut Change| {
-            let mut queued = Vec::new();
-            let mut lost = Vec::new();
-            for id in store::executions::open(change)? {
+            let lost = store::executions::in_state(change, State::Running)?;
+            for &id in &lost {
                 let Some(mut execution) = store::executions::get(change, id)? else { continue };
-                if execution.state == State::Queued {
-                    queued.push(id);
-                    continue;
-                }
                 execution.state = State::Lost;
                 execution.finished_at = Some(now);
                 execution.ending = Some(Ending::unknown("was lost: Automa ended while it ran"));
                 store::executions::put(change, &execution)?;
                 change.emit(Event::ExecutionChanged { id, state: State::Lost });
-                lost.push(id);
             }
-            Ok::<_, Error>((queued, lost))
+            Ok::<_, Error>((store::executions::in_state(change, State::Queued)?, lost))
         };
         let (queued, lost) = self.store.write(change).await?;
         for id in lost {
@@ -193,16 +188,7 @@ impl Running {
 
     /// What is queued, oldest first.
     async fn queued(&self) -> Result<Vec<ExecutionId>> {
-        let find = |view: &Snapshot| {
-            let mut queued = Vec::new();
-            for id in store::executions::open(view)? {
-                let execution = store::executions::get(view, id)?;
-                if execution.is_some_and(|execution| execution.state == State::Queued) {
-                    queued.push(id);
-                }
-            }
-            Ok::<_, Error>(queued)
-        };
+        let find = |view: &Snapshot| Ok(store::executions::in_state(view, State::Queued)?);
         self.store.read(find).await
     }
 
@@ -222,8 +208,10 @@ impl Running {
     }
 
     async fn run_live(&self, id: ExecutionId, cancelled: watch::Receiver<bool>) -> Result<()> {
-        let Some((execution, work)) = self.begin(id).await? else { return Ok(()) };
-        match self.execute(&execution, work, cancelled).await {
+        if !self.begin(id).await? {
+            return Ok(());
+        }
+        match self.execute(id, cancelled).await {
             Ok(report) => {
                 self.finish(id, State::from(&report.outcome), Ending::of(&report), Some(&report))
                     .await
@@ -241,38 +229,35 @@ impl Running {
         }
     }
 
-    /// Records the start, before anything of the script can act; `None` if it was cancelled.
-    async fn begin(&self, id: ExecutionId) -> Result<Option<(Execution, Work)>> {
+    /// Records the start, before anything of the script can act; `false` if it was cancelled.
+    async fn begin(&self, id: ExecutionId) -> Result<bool> {
         let now = self.clock.now();
         let change = move |change: &mut Change| {
-            let Some(mut execution) = store::executions::get(change, id)? else { return Ok(None) };
+            let Some(mut execution) = store::executions::get(change, id)? else { return Ok(false) };
             if execution.state != State::Queued {
-                return Ok(None);
+                return Ok(false);
             }
-            let Some(work) = store::executions::work(change, id)? else { return Ok(None) };
             execution.state = State::Running;
             execution.started_at = Some(now);
             store::executions::put(change, &execution)?;
             change.emit(Event::ExecutionChanged { id, state: State::Running });
-            Ok::<_, Error>(Some((execution, work)))
+            Ok::<_, Error>(true)
         };
         self.store.write(change).await
     }
 
     async fn execute(
         &self,
-        execution: &Execution,
-        work: Work,
+        id: ExecutionId,
         mut cancelled: watch::Receiver<bool>,
     ) -> Result<ExitReport> {
-        let id = execution.id;
+        let ran = self.store.look(|view| find_program(view, id))?;
         let mut log = LogWriter::create(self.log_path(id), &LogOptions::default())?;
         if let Some(live) = self.live().get_mut(&id) {
             live.log = Some(log.handle());
         }
         let result = async {
-            let command = execution.language.command(work.source, &work.name)?;
-            let child = self.engine.spawn(command).await?;
+            let child = self.engine.spawn(command(ran)?).await?;
             relay(child, &mut log, &mut cancelled).await
         }
         .await;
@@ -307,6 +292,13 @@ impl Running {
         };
         self.store.write(change).await
     }
+}
+
+/// What the sandbox is to run.
+fn command(ran: Ran) -> Result<Command> {
+    let Ran { language, source, parameters, limits } = ran;
+    let command = language.command(source, language.file_name())?.policy(limits.policy());
+    Ok(parameters::hand_over(command, parameters))
 }
 
 /// Writes output into the log as it comes, and passes a cancellation on.

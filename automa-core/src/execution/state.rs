@@ -28,6 +28,32 @@ pub enum State {
 }
 
 impl State {
+    /// All states, in the order in which an execution may go through them.
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::OutOfMemory,
+        Self::Lost,
+    ];
+
+    /// Its number in keys of the store, which never changes.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Queued => 0,
+            Self::Running => 1,
+            Self::Succeeded => 2,
+            Self::Failed => 3,
+            Self::TimedOut => 4,
+            Self::Cancelled => 5,
+            Self::OutOfMemory => 6,
+            Self::Lost => 7,
+        }
+    }
+
     /// The state's name in the API and on pages.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -42,9 +68,7 @@ impl State {
             Self::Lost => "lost",
         }
     }
-}
 
-impl State {
     /// The state after "it".
     pub(crate) fn as_sentence(self) -> &'static str {
         match self {

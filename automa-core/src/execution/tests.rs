@@ -16,11 +16,14 @@ fn stored_bytes_stay_as_they_are() {
         state: State::TimedOut,
         language: Language::Python,
         script: Some((script, 3)),
+        script_name: Some("report".to_owned()),
         requested_by: "ann".to_owned(),
         user: None,
         created_at: clock.now(),
         started_at: Some(clock.now()),
         finished_at: None,
+        attempt: 2,
+        rerun_of: Some(id),
         ending: Some(Ending {
             cause: "the script was stopped at its time limit".to_owned(),
             exit_code: Some(-1),
@@ -31,16 +34,31 @@ fn stored_bytes_stay_as_they_are() {
             output_bytes: 7,
         }),
     };
-    let work = Work { name: "script.py".to_owned(), source: "print()".to_owned() };
+    let limits = LimitsRequest {
+        wall_ms: Some(1000),
+        cpu_ms: Some(300),
+        cpus: Some(0.5),
+        memory_bytes: Some(1 << 26),
+        pids: Some(9),
+        output_bytes: Some(1 << 20),
+        tmp_bytes: None,
+    };
+    let (source, json) = ("print()".to_owned(), r#"{"a":1}"#.to_owned());
+    let work = Work { source: Some(source), parameters: Some(json), limits };
+    let submitted = Submitted { execution: id, request: [7; 32], expires_at: clock.now() };
     let report = Report { json: "{}".to_owned() };
     for damaged in [&[][..], &[0], &[2, 3], &[1, 255]] {
         assert!(Execution::decode(damaged).is_err() && Work::decode(damaged).is_err());
+        assert!(Submitted::decode(damaged).is_err() && Report::decode(damaged).is_err());
     }
     assert_bytes(&execution, EXECUTION_V1);
     assert_bytes(&work, WORK_V1);
     assert_bytes(&report, REPORT_V1);
+    assert_bytes(&submitted, SUBMITTED_V1);
 }
 
-const EXECUTION_V1: &str = "01019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0303616e6e00808082e288d2a30601808082e288d2a30600012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007";
-const WORK_V1: &str = "01097363726970742e7079077072696e742829";
+const EXECUTION_V1: &str = "01019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0301067265706f727403616e6e00808082e288d2a30601808082e288d2a306000201019b76daa8007000815c0289ec2d0a91012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007";
+const WORK_V1: &str =
+    "0101077072696e74282901077b2261223a317d01e80701ac0201000000000000e03f018080802001090180804000";
 const REPORT_V1: &str = "01027b7d";
+const SUBMITTED_V1: &str = "01019b76daa8007000815c0289ec2d0a91070707070707070707070707070707070707070707070707070707070707070780a0d5edee66";

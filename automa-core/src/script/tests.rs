@@ -23,9 +23,11 @@ fn hello() -> NewScript {
     NewScript::new("hello", Language::Bash, "echo hello")
 }
 
-fn fields(error: &Error) -> Vec<&'static str> {
+const SCHEMA: &str = r#"{"type":"object","required":["n"]}"#;
+
+fn fields(error: &Error) -> Vec<&str> {
     let Error::Invalid(errors) = error else { panic!("{error}") };
-    errors.iter().map(|error| error.field).collect()
+    errors.iter().map(|error| &*error.field).collect()
 }
 
 #[tokio::test]
@@ -45,7 +47,7 @@ async fn a_script_is_created_with_its_first_version_and_an_audit_entry() {
 }
 
 #[tokio::test]
-async fn only_another_source_makes_another_version() {
+async fn only_another_source_or_setting_makes_another_version() {
     let automa = automa();
     let admin = actor(Role::Admin);
     let scripts = automa.scripts(&admin);
@@ -54,16 +56,60 @@ async fn only_another_source_makes_another_version() {
     let script = scripts.update(id, 1, renamed).await.unwrap();
     assert_eq!((script.name.as_str(), script.version), ("hi", 1));
     let edited = NewScript { source: "echo hi".to_owned(), ..hello() };
-    assert_eq!(scripts.update(id, 1, edited).await.unwrap().version, 2);
+    assert_eq!(scripts.update(id, 1, edited.clone()).await.unwrap().version, 2);
+    assert_eq!(scripts.update(id, 2, edited.clone()).await.unwrap().version, 2);
+    let schema = NewScript { parameters_schema: Some(SCHEMA.to_owned()), ..edited };
+    assert_eq!(scripts.update(id, 2, schema.clone()).await.unwrap().version, 3);
+    let limits = LimitsRequest { pids: Some(4), ..LimitsRequest::default() };
+    let limited = NewScript { limits, ..schema };
+    assert_eq!(scripts.update(id, 3, limited.clone()).await.unwrap().version, 4);
+    let other = NewScript { language: Language::Python, ..limited };
+    assert_eq!(scripts.update(id, 4, other).await.unwrap().version, 5);
+    let newest = scripts.version(id, 5).await.unwrap();
+    assert_eq!((newest.parameters_schema.as_deref(), newest.limits), (Some(SCHEMA), limits));
     // The first is as it was.
     assert_eq!(scripts.version(id, 1).await.unwrap().source, "echo hello");
     let versions = scripts.versions(id, PageRequest::default()).await.unwrap().items;
-    assert_eq!(versions.iter().map(|version| version.number).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(versions.iter().map(|version| version.number).collect::<Vec<_>>(), [5, 4, 3, 2, 1]);
     let entries = automa.audit(&admin).list(PageRequest::default()).await.unwrap().items;
     let actions: Vec<Action> = entries.into_iter().map(|entry| entry.action).collect();
-    let expected =
-        [Action::ScriptVersionAdded(id, 2), Action::ScriptChanged(id), Action::ScriptCreated(id)];
+    let expected = [
+        Action::ScriptVersionAdded(id, 5),
+        Action::ScriptVersionAdded(id, 4),
+        Action::ScriptVersionAdded(id, 3),
+        Action::ScriptChanged(id),
+        Action::ScriptVersionAdded(id, 2),
+        Action::ScriptChanged(id),
+        Action::ScriptCreated(id),
+    ];
     assert_eq!(actions, expected);
+}
+
+#[tokio::test]
+async fn a_deleted_script_is_gone_and_the_others_stay() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let scripts = automa.scripts(&admin);
+    let [first, second] =
+        [scripts.create(hello()).await.unwrap(), scripts.create(hello()).await.unwrap()];
+    let mut events = automa.events();
+    scripts.delete(first.id).await.unwrap();
+    assert_eq!(events.try_next(), Some(Event::ScriptChanged(first.id)));
+    let page = PageRequest::default;
+    for error in [
+        scripts.get(first.id).unwrap_err(),
+        scripts.version(first.id, 1).await.unwrap_err(),
+        scripts.versions(first.id, page()).await.unwrap_err(),
+        scripts.update(first.id, 1, hello()).await.unwrap_err(),
+        scripts.delete(first.id).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::NotFound { kind: "script", .. }), "{error}");
+    }
+    assert_eq!(scripts.list(page()).await.unwrap().items, [second]);
+    let entries = automa.audit(&admin).list(page()).await.unwrap().items;
+    assert_eq!(entries[0].action, Action::ScriptDeleted(first.id));
+    let version = automa.store.look(|view| kept_version(view, first.id, 1)).unwrap();
+    assert_eq!(version.source, "echo hello");
 }
 
 #[tokio::test]
@@ -120,7 +166,11 @@ async fn roles_decide_who_may_do_what() {
     assert!(scripts.get(id).is_ok());
     assert!(scripts.list(PageRequest::default()).await.is_ok());
     assert!(scripts.versions(id, PageRequest::default()).await.is_ok());
-    for refused in [scripts.create(hello()).await, scripts.update(id, 1, hello()).await] {
+    for refused in [
+        scripts.create(hello()).await.map(drop),
+        scripts.update(id, 1, hello()).await.map(drop),
+        scripts.delete(id).await,
+    ] {
         assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
     }
     for (role, allowed) in [(Role::Operator, false), (Role::Admin, true)] {
@@ -145,9 +195,12 @@ async fn every_wrong_field_is_named() {
         tags: vec!["x".repeat(51)],
         language: Language::Python,
         source: "x".repeat((1 << 20) + 1),
+        parameters_schema: Some("[]".to_owned()),
+        limits: LimitsRequest { pids: Some(0), ..LimitsRequest::default() },
     };
     let error = scripts.create(new).await.unwrap_err();
-    assert_eq!(fields(&error), ["name", "description", "tags", "source"]);
+    let all = ["name", "description", "tags", "source", "parameters_schema", "limits.pids"];
+    assert_eq!(fields(&error), all);
     assert!(error.to_string().starts_with("name: must be one line"), "{error}");
     let at_the_limit =
         NewScript { name: "ä".repeat(200), tags: vec!["t".repeat(50); 20], ..hello() };
@@ -224,6 +277,7 @@ fn stored_bytes_stay_as_they_are() {
         description: "ü".to_owned(),
         tags: vec!["a".to_owned()],
         version: 2,
+        language: Language::Python,
         owner: None,
         created_at: now,
         updated_at: now,
@@ -233,6 +287,8 @@ fn stored_bytes_stay_as_they_are() {
         number: 2,
         language: Language::Python,
         source: "print()".to_owned(),
+        parameters_schema: Some(r#"{"type":"object"}"#.to_owned()),
+        limits: LimitsRequest { wall_ms: Some(1000), ..LimitsRequest::default() },
         author: "ann".to_owned(),
         created_at: now,
     };
@@ -244,9 +300,10 @@ fn stored_bytes_stay_as_they_are() {
     assert_bytes(&script, SCRIPT_V1);
     assert_bytes(&version, VERSION_V1);
     assert_bytes(&entry, ENTRY_V1);
+    assert_bytes(&Deleted { script, at: now }, DELETED_V1);
 }
 
-const SCRIPT_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc0101610200808082e288d2a306808082e288d2a306";
-const VERSION_V1: &str =
-    "01019b76daa8007000815c0289ec2d0a910201077072696e74282903616e6e808082e288d2a306";
+const SCRIPT_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306";
+const VERSION_V1: &str = "01019b76daa8007000815c0289ec2d0a910201077072696e74282901117b2274797065223a226f626a656374227d01e80700000000000003616e6e808082e288d2a306";
+const DELETED_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306808082e288d2a306";
 const ENTRY_V1: &str = "01019b76daa8007001a7ec8e65a18debbe808082e288d2a30603616e6e000402019b76daa8007000815c0289ec2d0a910200";

@@ -29,6 +29,7 @@ pub(super) const CURRENT: Schema = Schema {
     tables: &[
         super::scripts::create,
         super::executions::create,
+        super::idempotency::create,
         super::audit::create,
         super::users::create,
         super::sessions::create,

@@ -1,4 +1,5 @@
-//! Tables `scripts`: `script id -> script`, and `script_versions`: `(script id, number) -> version`.
+//! Tables `scripts`: `script id -> script`; `scripts_deleted`, where those go that were deleted; and
+//! `script_versions`: `(script id, number) -> version`, also of deleted ones, whose executions stay.
 
 use redb::WriteTransaction;
 
@@ -11,14 +12,20 @@ use crate::{
     error::StoreError,
     id::ScriptId,
     page::{Page, PageRequest},
-    script::{Script, Version},
+    script::{Deleted, Script, Version},
 };
 
 const SCRIPTS: Table<ScriptId, Script> = Table::new();
+const DELETED: Table<ScriptId, Deleted> = Table::new();
 const VERSIONS: Table<(ScriptId, u32), Version> = Table::new();
 
 impl Record for Script {
     const TABLE: &'static str = "scripts";
+    const VERSION: u8 = 1;
+}
+
+impl Record for Deleted {
+    const TABLE: &'static str = "scripts_deleted";
     const VERSION: u8 = 1;
 }
 
@@ -29,9 +36,11 @@ impl Record for Version {
 
 pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
     SCRIPTS.create(txn)?;
+    DELETED.create(txn)?;
     VERSIONS.create(txn)
 }
 
+/// A script, unless it was deleted.
 pub(crate) fn get(view: &impl View, id: ScriptId) -> Result<Option<Script>, StoreError> {
     SCRIPTS.get(view, id)
 }
@@ -40,11 +49,18 @@ pub(crate) fn put(change: &mut Change, script: &Script) -> Result<(), StoreError
     SCRIPTS.put(change, script.id, script)
 }
 
-/// Scripts, newest first.
+/// Moves a script to the deleted ones. Its versions stay where they are.
+pub(crate) fn delete(change: &mut Change, deleted: &Deleted) -> Result<(), StoreError> {
+    SCRIPTS.remove(change, deleted.script.id)?;
+    DELETED.put(change, deleted.script.id, deleted)
+}
+
+/// Scripts, newest first, without the deleted ones.
 pub(crate) fn list(view: &impl View, page: &PageRequest) -> Result<Page<Script>, StoreError> {
     SCRIPTS.page(view, .., page)
 }
 
+/// A version, also of a deleted script.
 pub(crate) fn version(
     view: &impl View,
     id: ScriptId,

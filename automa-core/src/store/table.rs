@@ -105,27 +105,118 @@ where
         range: impl RangeBounds<K>,
         request: &PageRequest,
     ) -> Result<Page<R>, StoreError> {
-        let (start, mut end) = bounds(&range);
-        if let Some(cursor) = &request.cursor {
-            let key = cursor.key(R::TABLE)?;
-            if K::fixed_width() != Some(key.len()) {
-                return Err(InvalidCursor.into());
-            }
-            let key = K::from_bytes(key);
-            if !range.contains(&key) {
-                return Err(InvalidCursor.into());
-            }
-            end = Bound::Excluded(key);
-        }
-        let limit = request.limit.items();
+        let after = after(R::TABLE, &range, request)?;
         // One more tells whether another page follows.
-        let mut rows = self.newest(view, (start, end), limit + 1)?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| more);
-        let next_cursor = last.map(|(key, _)| Cursor::new(R::TABLE, K::as_bytes(key).as_ref()));
-        Ok(Page { items: rows.into_iter().map(|(_, record)| record).collect(), next_cursor })
+        let rows = self.newest(view, after, request.limit.items() + 1)?;
+        Ok(page(R::TABLE, rows, request))
     }
+
+    /// The records of these keys, which are there.
+    pub(crate) fn get_all(
+        &self,
+        view: &impl View,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<R>, StoreError> {
+        let table = view.open(self.definition)?;
+        let mut records = Vec::new();
+        for key in keys {
+            if let Some(bytes) = table.get(key)? {
+                records.push(R::decode(bytes.value())?);
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// A table of keys alone: an order in which records can be found. Its keys are as a [`Table`]'s.
+pub(crate) struct Index<K: Key + 'static> {
+    definition: TableDefinition<'static, K, ()>,
+    name: &'static str,
+}
+
+impl<K> Index<K>
+where
+    K: for<'a> Key<SelfType<'a> = K> + Copy + Ord + 'static,
+{
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self { definition: TableDefinition::new(name), name }
+    }
+
+    /// As [`Table::create`].
+    pub(crate) fn create(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
+        txn.open_table(self.definition)?;
+        Ok(())
+    }
+
+    pub(crate) fn insert(&self, change: &mut Change, key: K) -> Result<(), StoreError> {
+        change.open_mut(self.definition)?.insert(key, ())?;
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, change: &mut Change, key: K) -> Result<(), StoreError> {
+        change.open_mut(self.definition)?.remove(key)?;
+        Ok(())
+    }
+
+    /// At most `limit` keys in `range`, lowest first.
+    pub(crate) fn lowest(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        limit: usize,
+    ) -> Result<Vec<K>, StoreError> {
+        let table = view.open(self.definition)?;
+        table.range(bounds(&range))?.take(limit).map(|row| Ok(row?.0.value())).collect()
+    }
+
+    /// One page of the keys in `range`, highest first; errors as of [`Table::page`].
+    pub(crate) fn page(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        request: &PageRequest,
+    ) -> Result<Page<K>, StoreError> {
+        let after = after(self.name, &range, request)?;
+        let table = view.open(self.definition)?;
+        let rows = table.range::<K>(after)?.rev().take(request.limit.items() + 1);
+        let rows = rows.map(|row| Ok(row?.0.value())).map(|key| key.map(|key| (key, key)));
+        Ok(page(self.name, rows.collect::<Result<_, StoreError>>()?, request))
+    }
+}
+
+/// What of a range comes after the page before.
+fn after<K>(
+    list: &str,
+    range: &impl RangeBounds<K>,
+    request: &PageRequest,
+) -> Result<(Bound<K>, Bound<K>), StoreError>
+where
+    K: for<'a> Key<SelfType<'a> = K> + Copy + Ord + 'static,
+{
+    let (start, end) = bounds(range);
+    let Some(cursor) = &request.cursor else { return Ok((start, end)) };
+    let key = cursor.key(list)?;
+    if K::fixed_width() != Some(key.len()) {
+        return Err(InvalidCursor.into());
+    }
+    let key = K::from_bytes(key);
+    if !range.contains(&key) {
+        return Err(InvalidCursor.into());
+    }
+    Ok((start, Bound::Excluded(key)))
+}
+
+/// A page of rows, of which there may be one more than it holds.
+fn page<K, T>(list: &str, mut rows: Vec<(K, T)>, request: &PageRequest) -> Page<T>
+where
+    K: for<'a> Key<SelfType<'a> = K> + 'static,
+{
+    let limit = request.limit.items();
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let end = rows.last().filter(|_| more);
+    let next_cursor = end.map(|(key, _)| Cursor::new(list, K::as_bytes(key).as_ref()));
+    Page { items: rows.into_iter().map(|(_, item)| item).collect(), next_cursor }
 }
 
 fn bounds<K: Copy>(range: &impl RangeBounds<K>) -> (Bound<K>, Bound<K>) {

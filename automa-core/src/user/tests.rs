@@ -27,9 +27,13 @@ fn admin() -> Actor {
     Actor::embedder("test")
 }
 
-fn wrong(error: &Error) -> Vec<&'static str> {
+fn named(fields: &[&str]) -> Vec<String> {
+    fields.iter().map(ToString::to_string).collect()
+}
+
+fn wrong(error: &Error) -> Vec<String> {
     let Error::Invalid(errors) = error else { panic!("{error}") };
-    errors.iter().map(|error| error.field).collect()
+    errors.iter().map(|error| error.field.to_string()).collect()
 }
 
 #[tokio::test]
@@ -114,7 +118,7 @@ fn every_wrong_field_is_named() {
     let long_name = "x".repeat(65);
     for username in ["", ".ada", "-ada", "a da", "a@b", "ädä", "a\n", &long_name] {
         let new = NewUser { username: username.to_owned(), ..ada() };
-        assert_eq!(wrong_of(&new), Err(vec!["username"]), "{username:?}");
+        assert_eq!(wrong_of(&new), Err(named(&["username"])), "{username:?}");
     }
     let long_address = format!("{}@example.com", "x".repeat(243));
     for email in [
@@ -130,24 +134,24 @@ fn every_wrong_field_is_named() {
         &long_address,
     ] {
         let new = NewUser { email: email.to_owned(), ..ada() };
-        assert_eq!(wrong_of(&new), Err(vec!["email"]), "{email:?}");
+        assert_eq!(wrong_of(&new), Err(named(&["email"])), "{email:?}");
     }
     let long_password = "x".repeat(1025);
     for password in ["", "eleven char", "äöüäöüäöüäö", "Ada@Example.com", &long_password]
     {
         let new = NewUser { password: password.into(), ..ada() };
-        assert_eq!(wrong_of(&new), Err(vec!["password"]), "{password:?}");
+        assert_eq!(wrong_of(&new), Err(named(&["password"])), "{password:?}");
     }
     let same =
         NewUser { password: "Administrator".into(), ..new_user("administrator", Role::Admin) };
-    assert_eq!(wrong_of(&same), Err(vec!["password"]));
+    assert_eq!(wrong_of(&same), Err(named(&["password"])));
     let none = NewUser {
         username: String::new(),
         email: String::new(),
         password: "".into(),
         role: Role::Viewer,
     };
-    assert_eq!(wrong_of(&none), Err(vec!["username", "email", "password"]));
+    assert_eq!(wrong_of(&none), Err(named(&["username", "email", "password"])));
     let at_the_limits = NewUser {
         username: "x".repeat(64),
         email: format!("{}@example.com", "x".repeat(242)),

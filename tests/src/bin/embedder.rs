@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     let automa = Automa::builder().directory(&args[1]).engine(engine).start().await?;
     let me = Actor::embedder("embedder");
     for source in ["echo begun; sleep 1000", "echo second", "echo third"] {
-        let new = NewExecution::Code { language: Language::Bash, source: source.to_owned() };
+        let new = NewExecution::code(Language::Bash, source);
         println!("{}", automa.executions(&me).submit(new).await?.id);
     }
     std::future::pending().await
