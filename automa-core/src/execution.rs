@@ -1,5 +1,6 @@
 //! Executions: one run of a version of a script, or of code that was not saved.
 
+mod follow;
 mod idempotency;
 mod limits;
 mod list;
@@ -16,16 +17,17 @@ use tokio::time::{Instant, timeout_at};
 #[cfg(test)]
 pub(crate) use self::idempotency::KEYS_EXPIRE_AFTER;
 use self::log::LogReader;
-pub(crate) use self::{
-    idempotency::{Hash, Submitted},
-    runner::Runner,
-};
 pub use self::{
+    follow::Follow,
     limits::LimitsRequest,
     list::{Counts, Filter},
     parameters::{PARAMETERS_MAX, Parameters},
     state::State,
     submission::{NewExecution, Program},
+};
+pub(crate) use self::{
+    idempotency::{Hash, Submitted},
+    runner::Runner,
 };
 use crate::{
     Automa, Error, Result,
@@ -264,15 +266,16 @@ impl<'a> Executions<'a> {
         Ok(report.and_then(|report| serde_json::from_str(&report.json).ok()))
     }
 
-    /// The log, which may still grow. Its methods read files: call them where that may block.
+    /// The log, which may still grow, and is empty as long as the execution has not begun. Its
+    /// methods read files: call them where that may block. [`follow`](Self::follow) waits for lines.
     ///
     /// # Errors
     ///
     /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::NotRunning`], and the log's.
     pub fn log(&self, id: ExecutionId) -> Result<LogReader> {
         self.actor.require(Permission::ReadExecutions)?;
-        self.get(id)?;
-        self.automa.runner()?.log(id)
+        let execution = self.get(id)?;
+        self.automa.runner()?.log(id, !execution.state.is_open())
     }
 }
 

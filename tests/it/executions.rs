@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::block_on;
 
+mod following;
 mod submitting;
 
 fn me() -> Actor {
@@ -220,6 +221,10 @@ fn an_accepted_execution_survives_kill_nine() {
         assert_eq!(lost.state, State::Lost);
         assert_eq!(lost.ending.unwrap().cause, "the script was lost: Automa ended while it ran");
         assert_eq!(texts(&automa.executions(&me).log(ids[0]).unwrap()), ["begun"]);
+        let mut follow = automa.executions(&me).follow(ids[0]).unwrap();
+        let window = follow.next(1).await.unwrap().unwrap();
+        assert_eq!((window.lines[0].text.as_str(), window.complete), ("begun", true));
+        assert!(follow.next(window.next).await.unwrap().is_none());
         for (id, output) in ids[1..].iter().zip(["second", "third"]) {
             assert_eq!(ended(&automa, *id).await.state, State::Succeeded);
             assert_eq!(texts(&automa.executions(&me).log(*id).unwrap()), [output]);

@@ -64,7 +64,7 @@ struct Running {
 struct Live {
     cancel: watch::Sender<bool>,
     /// `None` until its log is made.
-    log: Option<LogHandle>,
+    log: watch::Sender<Option<LogHandle>>,
 }
 
 impl Runner {
@@ -93,12 +93,22 @@ impl Runner {
         }
     }
 
-    /// The log of an execution, which may still be written.
-    pub(crate) fn log(&self, id: ExecutionId) -> Result<LogReader> {
-        if let Some(log) = self.running.live().get(&id).and_then(|live| live.log.as_ref()) {
+    /// The log of an execution, which may still be written. One that was never begun has an empty
+    /// one, to which nothing is added if it has `ended`.
+    pub(crate) fn log(&self, id: ExecutionId, ended: bool) -> Result<LogReader> {
+        if let Some(log) = self.live_log(id).and_then(|log| log.borrow().clone()) {
             return Ok(log.reader());
         }
-        Ok(LogReader::open(self.running.log_path(id))?)
+        let path = self.running.log_path(id);
+        match LogReader::open(&path) {
+            Err(error) if is_missing(&error) => Ok(LogReader::empty(path, ended)?),
+            result => Ok(result?),
+        }
+    }
+
+    /// The log of an execution that has begun, once it is made.
+    pub(crate) fn live_log(&self, id: ExecutionId) -> Option<watch::Receiver<Option<LogHandle>>> {
+        self.running.live().get(&id).map(|live| live.log.subscribe())
     }
 
     /// Starts nothing more and waits for what runs.
@@ -200,7 +210,7 @@ impl Running {
         match self.live().entry(id) {
             // Told twice.
             Entry::Occupied(_) => return Ok(()),
-            Entry::Vacant(free) => free.insert(Live { cancel, log: None }),
+            Entry::Vacant(free) => free.insert(Live { cancel, log: watch::Sender::default() }),
         };
         let result = self.run_live(id, cancelled).await;
         self.live().remove(&id);
@@ -253,8 +263,8 @@ impl Running {
     ) -> Result<ExitReport> {
         let ran = self.store.look(|view| find_program(view, id))?;
         let mut log = LogWriter::create(self.log_path(id), &LogOptions::default())?;
-        if let Some(live) = self.live().get_mut(&id) {
-            live.log = Some(log.handle());
+        if let Some(live) = self.live().get(&id) {
+            live.log.send_replace(Some(log.handle()));
         }
         let result = async {
             let child = self.engine.spawn(command(ran)?).await?;

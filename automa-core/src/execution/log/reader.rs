@@ -5,7 +5,7 @@ use std::{
     fs::File,
     mem,
     ops::{ControlFlow, Range},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -71,6 +71,26 @@ impl LogReader {
         };
         let source = Arc::new(Source::new(path.to_path_buf(), Arc::new(file), checkpoints));
         Ok(Self { damage, ..Self::new(source, watch::channel(progress).1) })
+    }
+
+    /// The log of an execution that has not made one, or never will if it is `complete`.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Io`].
+    pub(crate) fn empty(path: PathBuf, complete: bool) -> Result<Self, LogError> {
+        // Something to hold; nothing is read from it.
+        let file = File::open("/dev/null").map_err(|error| LogError::io("open", &path, error))?;
+        let source = Arc::new(Source::new(path, Arc::new(file), Vec::new()));
+        let summary = complete.then_some(Summary {
+            lines: 0,
+            stdout_bytes: 0,
+            stderr_bytes: 0,
+            file_bytes: 0,
+            truncated: false,
+        });
+        let progress = Progress { summary, ..Progress::start() };
+        Ok(Self::new(source, watch::channel(progress).1))
     }
 
     /// Up to `limit` lines from line `from` on: at least one if there is one, at most

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::{Ending, LINE_MAX, Line, LogOptions, LogReader, LogWriter};
 
 mod crash;
+mod empty;
 mod follow;
 mod format;
 mod windows;

@@ -1,0 +1,161 @@
+//! Following an execution's log from before its start until after its end.
+
+use tokio::sync::watch;
+
+use super::{
+    Executions, State,
+    log::{LogHandle, LogReader, LogTail, WINDOW_LINES, Window},
+};
+use crate::{
+    Automa, Result,
+    actor::Permission,
+    error::StoreError,
+    event::{Event, Subscription},
+    id::ExecutionId,
+    store,
+};
+
+/// Waits for the lines of one execution: for its start, for each line, and for its end.
+///
+/// A follower that is slow, or drops and comes back, loses nothing: lines are read from the log.
+#[derive(Debug)]
+pub struct Follow {
+    automa: Automa,
+    id: ExecutionId,
+    /// From before the first look at the execution, so that nothing falls between the two.
+    events: Subscription,
+    log: Log,
+}
+
+/// Where the lines come from.
+#[derive(Debug)]
+enum Log {
+    /// It is not known to be there yet.
+    Awaited,
+    /// A writer is at it.
+    Live(LogTail),
+    /// It will not grow.
+    Finished(LogReader),
+}
+
+/// Where an execution is, as far as its log is concerned.
+enum Phase {
+    Waiting,
+    /// It was begun; its log is made at any moment, if it has not been.
+    Begun(watch::Receiver<Option<LogHandle>>),
+    Over,
+}
+
+impl Executions<'_> {
+    /// Follows the log of an execution, whether or not it has begun, and even if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), and [`NotRunning`](crate::Error::NotRunning).
+    pub fn follow(&self, id: ExecutionId) -> Result<Follow> {
+        self.actor.require(Permission::ReadExecutions)?;
+        self.automa.runner()?;
+        let events = self.automa.events();
+        self.get(id)?;
+        Ok(Follow { automa: self.automa.clone(), id, events, log: Log::Awaited })
+    }
+}
+
+impl Follow {
+    /// The next lines from line `from` on, 1 being the first, as soon as there is one; `None` once
+    /// the execution has ended and there are no more.
+    ///
+    /// Ask for [`Window::next`] to go on, or for any line to resume from there. May be cancelled
+    /// without loss.
+    ///
+    /// # Errors
+    ///
+    /// The store's, and those of [`LogReader::lines`].
+    pub async fn next(&mut self, from: u64) -> Result<Option<Window>> {
+        loop {
+            match &mut self.log {
+                Log::Awaited => self.log = self.awaited().await?,
+                Log::Live(tail) => {
+                    if let Some(window) = tail.next(from).await? {
+                        return Ok(Some(window));
+                    }
+                    // Recorded as ended a moment after its log was closed.
+                    self.over().await?;
+                    return Ok(None);
+                }
+                Log::Finished(reader) => {
+                    let reader = reader.clone();
+                    let window = off_thread(move || Ok(reader.lines(from, WINDOW_LINES)?)).await?;
+                    return Ok(Some(window).filter(|window| !window.lines.is_empty()));
+                }
+            }
+        }
+    }
+
+    /// Waits until there is a log.
+    async fn awaited(&mut self) -> Result<Log> {
+        loop {
+            match self.phase()? {
+                Phase::Waiting => self.changed().await,
+                Phase::Begun(mut log) => {
+                    // If it came to nothing, the next look tells what became of it.
+                    if let Ok(Some(log)) = log.wait_for(Option::is_some).await.as_deref() {
+                        return Ok(Log::Live(log.subscribe()));
+                    }
+                }
+                Phase::Over => {
+                    let (automa, id) = (self.automa.clone(), self.id);
+                    let open = move || automa.runner()?.log(id, true);
+                    return Ok(Log::Finished(off_thread(open).await?));
+                }
+            }
+        }
+    }
+
+    /// Waits until the execution has ended.
+    async fn over(&mut self) -> Result<()> {
+        while !matches!(self.phase()?, Phase::Over) {
+            self.changed().await;
+        }
+        Ok(())
+    }
+
+    fn phase(&self) -> Result<Phase> {
+        let state = || -> Result<State> {
+            let found = self.automa.store.look(|view| store::executions::get(view, self.id))?;
+            Ok(found.map_or(State::Lost, |execution| execution.state))
+        };
+        let runner = self.automa.runner()?;
+        Ok(match (state()?, runner.live_log(self.id)) {
+            (State::Queued | State::Running, Some(log)) => Phase::Begun(log),
+            (State::Queued, None) => Phase::Waiting,
+            // Whoever was running a moment ago and now is not has ended in between.
+            _ => Phase::Over,
+        })
+    }
+
+    /// Waits until something has become of the execution, or the store is closed.
+    async fn changed(&mut self) {
+        loop {
+            match self.events.next().await {
+                Some(Event::ExecutionChanged { id, .. }) if id == self.id => return,
+                Some(Event::Missed(_)) | None => return,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Reads a file where that may block.
+async fn off_thread<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is ending.
+            Err(_) => Err(StoreError::Closed.into()),
+        },
+    }
+}
