@@ -3,6 +3,9 @@
 mod bench;
 mod doctor;
 mod run;
+mod serve;
+mod setup_url;
+mod user;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
@@ -11,16 +14,22 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 /// Exit code when Automa itself, not the script, is the reason that nothing ran.
 const EXIT_NOT_RUN: u8 = 125;
 
-/// Runs scripts in a native Linux sandbox.
+/// Runs scripts in native Linux sandboxes. Without a command, it serves.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve pages and the API, in the foreground
+    Serve(serve::Args),
+    /// Manage accounts
+    User(user::Args),
+    /// Print the setup link again, while there is no account
+    SetupUrl(setup_url::Args),
     /// Run a script file in a sandbox
     Run(Box<run::Args>),
     /// Show what this host enforces, and what to do about the rest
@@ -32,11 +41,18 @@ enum Command {
 /// Parses the command line and runs the command.
 pub(crate) fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().collect();
-    let cli = match Cli::try_parse_from(&args) {
-        Ok(cli) => cli,
+    let parsed = Cli::try_parse_from(&args).and_then(|cli| match cli.command {
+        Some(command) => Ok(command),
+        None => serve::Args::of_environment().map(Command::Serve),
+    });
+    let command = match parsed {
+        Ok(command) => command,
         Err(error) => return usage(&error, &args),
     };
-    match cli.command {
+    match command {
+        Command::Serve(args) => serve::main(args),
+        Command::User(args) => user::main(args),
+        Command::SetupUrl(args) => setup_url::main(&args),
         Command::Run(args) => run::main(*args),
         Command::Doctor(args) => doctor::main(&args),
         Command::Bench(args) => bench::main(&args),
@@ -52,6 +68,19 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
         _ if args.get(1).is_some_and(|command| command == "run") => ExitCode::from(EXIT_NOT_RUN),
         _ => ExitCode::from(2),
     }
+}
+
+/// An error and its causes, as one sentence.
+fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        // Some errors say in their own words what their cause says.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Runs a command's future on this thread.

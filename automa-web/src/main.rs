@@ -1,6 +1,17 @@
 //! The program `automa`.
 
+mod api;
+mod auth;
 mod cli;
+mod config;
+mod lifecycle;
+mod listen;
+mod live;
+mod middleware;
+mod openapi;
+mod ops;
+mod problem;
+mod server;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,200 @@
+//! Values of core as values of the API: text of a format, and words of a list.
+
+use std::{borrow::Cow, fmt::Display, str::FromStr};
+
+use automa_core::{
+    actor::Role,
+    execution::State,
+    id::{ExecutionId, ScriptId, UserId},
+    page::Cursor,
+    script::Language,
+};
+use automa_sandbox::Stream;
+use jiff::Timestamp;
+use poem_openapi::{
+    registry::{MetaSchema, MetaSchemaRef},
+    types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
+};
+use serde_json::Value;
+
+/// Something of core that is text of a format.
+pub(crate) trait Format: Display + FromStr<Err: Display> + Send + Sync {
+    /// The format's name in OpenAPI.
+    const FORMAT: &'static str;
+}
+
+impl Format for ExecutionId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for ScriptId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for UserId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for Timestamp {
+    const FORMAT: &'static str = "date-time";
+}
+impl Format for Cursor {
+    const FORMAT: &'static str = "cursor";
+}
+
+/// Something of core that is one word of a list.
+pub(crate) trait Word: Copy + Send + Sync + 'static {
+    /// What the word names.
+    const NAME: &'static str;
+    /// All words there are.
+    const ALL: &'static [Self];
+    /// The word.
+    fn word(self) -> &'static str;
+}
+
+impl Word for State {
+    const NAME: &'static str = "State";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Language {
+    const NAME: &'static str = "Language";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Role {
+    const NAME: &'static str = "Role";
+    const ALL: &'static [Self] = &[Self::Viewer, Self::Operator, Self::Admin];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl Word for Stream {
+    const NAME: &'static str = "Stream";
+    const ALL: &'static [Self] = &[Self::Stdout, Self::Stderr];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// How a value of core travels.
+trait Travel: Sized + Send + Sync {
+    fn name() -> Cow<'static, str>;
+    fn schema() -> MetaSchema;
+    fn read(text: &str) -> Result<Self, String>;
+    fn write(&self) -> String;
+}
+
+/// Text of a format, in the API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text<T>(pub(crate) T);
+
+/// A word of a list, in the API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OneOf<T>(pub(crate) T);
+
+impl<T: Format> Travel for Text<T> {
+    fn name() -> Cow<'static, str> {
+        format!("string_{}", T::FORMAT).into()
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema::new_with_format("string", T::FORMAT)
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error: T::Err| error.to_string())
+    }
+
+    fn write(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl<T: Word> Travel for OneOf<T> {
+    fn name() -> Cow<'static, str> {
+        T::NAME.into()
+    }
+
+    fn schema() -> MetaSchema {
+        let words = T::ALL.iter().map(|it| Value::from(it.word())).collect();
+        MetaSchema { enum_items: words, ..MetaSchema::new("string") }
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let known = T::ALL.iter().find(|it| it.word() == text);
+        known.copied().map(Self).ok_or_else(|| {
+            let words: Vec<_> = T::ALL.iter().map(|it| it.word()).collect();
+            format!("must be one of {}", words.join(", "))
+        })
+    }
+
+    fn write(&self) -> String {
+        self.0.word().to_owned()
+    }
+}
+
+macro_rules! travels {
+    ($name:ident, $bound:ident) => {
+        impl<T: $bound> Type for $name<T> {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                <Self as Travel>::name()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                MetaSchemaRef::Inline(Box::new(<Self as Travel>::schema()))
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl<T: $bound> ParseFromParameter for $name<T> {
+            fn parse_from_parameter(text: &str) -> ParseResult<Self> {
+                Self::read(text).map_err(ParseError::custom)
+            }
+        }
+
+        impl<T: $bound> ParseFromJSON for $name<T> {
+            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+                match value {
+                    Some(Value::String(text)) => Self::read(&text).map_err(ParseError::custom),
+                    other => Err(ParseError::expected_type(other.unwrap_or_default())),
+                }
+            }
+        }
+
+        impl<T: $bound> ToJSON for $name<T> {
+            fn to_json(&self) -> Option<Value> {
+                Some(Value::String(self.write()))
+            }
+        }
+    };
+}
+
+travels!(Text, Format);
+travels!(OneOf, Word);

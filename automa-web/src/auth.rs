@@ -1,0 +1,157 @@
+//! Who is calling: a bearer token of a program, or the cookies of a browser.
+
+pub(crate) mod cookie;
+mod token;
+
+use automa_core::{
+    Automa, Error,
+    actor::{Actor, Origin},
+    session::{Client, SignedIn},
+    user::User,
+};
+use poem::{FromRequest, Request, RequestBody, http::header};
+use poem_openapi::{SecurityScheme, auth};
+
+pub(crate) use self::token::{ACCESS_SECONDS, Keys};
+use crate::problem::Problem;
+
+/// Someone who is signed in, and on whose behalf a request is done.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) user: User,
+    pub(crate) actor: Actor,
+}
+
+impl Caller {
+    /// Who holds an access token.
+    pub(crate) fn of_token(
+        request: &Request,
+        token: &str,
+        origin: Origin,
+    ) -> Result<Self, Problem> {
+        let ended = || Problem::unauthorized("the access token is not valid, or no longer");
+        let session = keys(request)?.session(token).ok_or_else(ended)?;
+        match automa(request)?.sessions().resume(session, origin) {
+            Ok((user, actor)) => Ok(Self { user, actor }),
+            Err(Error::SessionEnded) => Err(ended()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Who calls the API: by the `Authorization` header, else by the cookie of a page.
+    pub(crate) fn of_api(request: &Request) -> Result<Self, Problem> {
+        match request.header(header::AUTHORIZATION) {
+            Some(value) => match bearer(value) {
+                Some(token) => Self::of_token(request, token, Origin::Api),
+                None => Err(Problem::unauthorized("`Authorization` must be `Bearer` and a token")),
+            },
+            None => match cookie::access(request) {
+                Some(token) => Self::of_token(request, &token, Origin::Web),
+                None => Err(Problem::unauthorized("sign in first, at `POST /api/v1/auth/login`")),
+            },
+        }
+    }
+}
+
+/// The token of an `Authorization` header's value (RFC 6750).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn keys(request: &Request) -> Result<&std::sync::Arc<Keys>, Problem> {
+    request.data().ok_or_else(unfinished)
+}
+
+fn automa(request: &Request) -> Result<&Automa, Problem> {
+    request.data().ok_or_else(unfinished)
+}
+
+fn unfinished() -> Problem {
+    Problem::internal(
+        poem::http::StatusCode::INTERNAL_SERVER_ERROR,
+        &std::io::Error::other("a route was made without the data it needs"),
+    )
+}
+
+/// From where someone signs in, as the list of sessions will show it.
+pub(crate) fn client(request: &Request, origin: Origin) -> Client {
+    Client {
+        origin,
+        address: request.remote_addr().as_socket_addr().map(|address| address.ip().to_string()),
+        agent: request.header(header::USER_AGENT).map(ToOwned::to_owned),
+    }
+}
+
+/// Whoever calls the API.
+#[derive(Debug, SecurityScheme)]
+pub(crate) enum Auth {
+    /// An access token.
+    Bearer(Bearer),
+    /// The access token that pages carry.
+    Cookie(Cookie),
+}
+
+/// An access token, from signing in.
+#[derive(Debug, SecurityScheme)]
+#[oai(ty = "bearer", bearer_format = "JWT", checker = "check_bearer")]
+pub(crate) struct Bearer(Caller);
+
+/// The access token of a browser that signed in on a page.
+#[derive(Debug, SecurityScheme)]
+#[oai(ty = "api_key", key_in = "cookie", key_name = "automa_access", checker = "check_cookie")]
+pub(crate) struct Cookie(Caller);
+
+impl Auth {
+    /// On whose behalf.
+    pub(crate) fn actor(&self) -> &Actor {
+        &self.caller().actor
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        match self {
+            Self::Bearer(Bearer(caller)) | Self::Cookie(Cookie(caller)) => caller,
+        }
+    }
+}
+
+#[expect(clippy::unused_async, reason = "a checker is awaited")]
+async fn check_bearer(request: &Request, _: auth::Bearer) -> poem::Result<Caller> {
+    Ok(Caller::of_api(request)?)
+}
+
+#[expect(clippy::unused_async, reason = "a checker is awaited")]
+async fn check_cookie(request: &Request, _: auth::ApiKey) -> poem::Result<Caller> {
+    // A bad token in the header is refused, whatever cookie comes with it.
+    Ok(Caller::of_api(request)?)
+}
+
+/// Someone signed in who looks at a page; tokens that have run out are renewed on the way.
+impl<'a> FromRequest<'a> for Caller {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        if let Some(token) = cookie::access(request)
+            && let Ok(caller) = Self::of_token(request, &token, Origin::Web)
+        {
+            return Ok(caller);
+        }
+        let signed_in = renew(request).await?;
+        let SignedIn { session, .. } = &signed_in;
+        let (user, actor) = automa(request)?
+            .sessions()
+            .resume(session.id, Origin::Web)
+            .map_err(|_| Problem::unauthorized("the session has ended"))?;
+        cookie::set(request, &keys(request)?.tokens(&signed_in));
+        Ok(Self { user, actor })
+    }
+}
+
+/// The next generation of a browser's session.
+async fn renew(request: &Request) -> Result<SignedIn, Problem> {
+    let ended = || Problem::unauthorized("sign in first");
+    let refresh = cookie::refresh(request).ok_or_else(ended)?;
+    let (session, generation) = keys(request)?.refreshable(&refresh).ok_or_else(ended)?;
+    match automa(request)?.sessions().refresh(session, generation).await {
+        Err(Error::SessionEnded) => Err(ended()),
+        renewed => Ok(renewed?),
+    }
+}

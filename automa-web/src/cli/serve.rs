@@ -1,0 +1,81 @@
+//! `automa serve`: the server, in the foreground.
+
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+
+use crate::{cli::explain, config::Config, server};
+
+/// Where data is kept unless told.
+pub(super) const DATA: &str = "./data";
+
+/// Arguments of `automa serve`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where everything is kept; made if it is missing
+    #[arg(long, env = "AUTOMA_DATA", default_value = DATA, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, env = "AUTOMA_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+    listen: SocketAddr,
+    /// What tokens are signed with, at least 32 bytes [default: the data directory's own]
+    #[arg(long, env = "AUTOMA_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
+    secret_key: Option<String>,
+    /// What the server's own log has, such as `info` or `debug,hyper=warn`
+    #[arg(long, env = "AUTOMA_LOG", default_value = "info,poem=warn", value_name = "FILTER")]
+    log: String,
+}
+
+impl Args {
+    /// What the environment says, else the defaults.
+    pub(super) fn of_environment() -> Result<Self, clap::Error> {
+        #[derive(Debug, clap::Parser)]
+        struct Alone {
+            #[command(flatten)]
+            args: Args,
+        }
+        Ok(Alone::try_parse_from(["automa"])?.args)
+    }
+}
+
+/// Runs the command.
+pub(crate) fn main(args: Args) -> ExitCode {
+    let Args { data, listen, secret_key, log } = args;
+    if let Err(problem) = start_log(&log) {
+        eprintln!("automa: {problem}");
+        return ExitCode::from(2);
+    }
+    let config = Config { data, listen, secret_key: secret_key.map(SecretString::from) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let served = match runtime {
+        Ok(runtime) => {
+            let served = runtime.block_on(server::serve(&config));
+            // A read that stalls is not waited for.
+            runtime.shutdown_background();
+            served
+        }
+        Err(error) => Err(error.into()),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("automa: {}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sends the server's own log to stderr: for people on a terminal, else JSON lines.
+fn start_log(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let started = if io::stderr().is_terminal() { log.try_init() } else { log.json().try_init() };
+    started.map_err(|error| error.to_string())
+}

@@ -1,0 +1,92 @@
+//! `automa user`: accounts, from the command line of the server's machine.
+
+use std::{
+    io::{self, Read as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use automa_core::{
+    Automa,
+    actor::{Actor, Role},
+    user::NewUser,
+};
+use clap::Subcommand;
+
+use super::{block_on, explain, serve::DATA};
+
+/// Arguments of `automa user`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Create an account, while no server runs on the data directory
+    Add(Add),
+}
+
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// The account's name: letters, digits, dots, dashes and underscores
+    name: String,
+    /// What it may do: viewer, operator or admin
+    #[arg(long, value_parser = role, default_value = "operator")]
+    role: Role,
+    /// Its e-mail address [default: NAME@localhost]
+    #[arg(long)]
+    email: Option<String>,
+    /// Read the password from standard input: at least 12 characters, one line
+    #[arg(long, required = true)]
+    password_stdin: bool,
+    /// Where the server keeps everything
+    #[arg(long, env = "AUTOMA_DATA", default_value = DATA, value_name = "DIR")]
+    data: PathBuf,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    let roles = [Role::Viewer, Role::Operator, Role::Admin];
+    let found = roles.into_iter().find(|role| role.to_string() == name);
+    found.ok_or_else(|| "must be viewer, operator or admin".to_owned())
+}
+
+/// Runs the command.
+pub(crate) fn main(args: Args) -> ExitCode {
+    let Action::Add(add) = args.action;
+    let added = block_on(add.run()).map_err(Into::into).flatten();
+    match added {
+        Ok(name) => {
+            println_checked(&format!("added {name}\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("automa: {}", explain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Add {
+    async fn run(self) -> Result<String, Box<dyn std::error::Error>> {
+        let mut password = String::new();
+        // A password is never longer: an endless input is no password.
+        io::stdin().take(4096).read_to_string(&mut password)?;
+        let password = password.lines().next().unwrap_or_default().to_owned();
+        let automa = Automa::builder().directory(self.data).open()?;
+        let email = self.email.unwrap_or_else(|| format!("{}@localhost", self.name));
+        let new =
+            NewUser { username: self.name, email, password: password.into(), role: self.role };
+        let actor = Actor::embedder("command line");
+        let added = automa.users(&actor).create(new).await;
+        automa.close().await;
+        Ok(added?.username)
+    }
+}
+
+fn println_checked(text: &str) {
+    use std::io::Write as _;
+    // Whoever closed stdout does not want to know.
+    let _ = io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,113 @@
+//! What the server is told at its start.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Read as _, Write as _},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+
+/// Settings of `automa serve`.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where everything is kept.
+    pub(crate) data: PathBuf,
+    /// Where to listen; port 0 picks a free one.
+    pub(crate) listen: SocketAddr,
+    /// What tokens are signed with, instead of the key in the data directory.
+    pub(crate) secret_key: Option<SecretString>,
+}
+
+/// Fewest bytes of a key that is given: what HMAC-SHA-256 makes full use of (RFC 7518, 3.2).
+const KEY_MIN: usize = 32;
+
+/// No key to sign with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    #[error(
+        "the secret key has {0} bytes, and needs at least {KEY_MIN}: \
+         `openssl rand -hex 32` makes one"
+    )]
+    TooShort(usize),
+    #[error("the file of the secret key {} cannot be used", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+impl Config {
+    /// The key that was given, else the one in the data directory, which is made if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`].
+    pub(crate) fn key(&self) -> Result<SecretSlice<u8>, KeyError> {
+        if let Some(key) = &self.secret_key {
+            let key = key.expose_secret().as_bytes();
+            if key.len() < KEY_MIN {
+                return Err(KeyError::TooShort(key.len()));
+            }
+            return Ok(key.to_vec().into());
+        }
+        let path = self.data.join("secret.key");
+        let key =
+            read_or_make(&path).map_err(|source| KeyError::File { path: path.clone(), source })?;
+        if key.len() < KEY_MIN {
+            return Err(KeyError::TooShort(key.len()));
+        }
+        Ok(key.into())
+    }
+}
+
+fn read_or_make(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read,
+    }
+    let mut key = vec![0; KEY_MIN];
+    fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    // Whole or not at all: a key cut short by a crash would be refused ever after.
+    let draft = path.with_extension("draft");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn config(data: &Path, secret_key: Option<&str>) -> Config {
+        Config {
+            data: data.into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            secret_key: secret_key.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_for_its_owner_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let first = config(data.path(), None).key().unwrap();
+        let again = config(data.path(), None).key().unwrap();
+        assert_eq!(first.expose_secret(), again.expose_secret());
+        let mode = fs::metadata(data.path().join("secret.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_weak_key_is_refused() {
+        let data = tempfile::tempdir().unwrap();
+        let error = config(data.path(), Some("changeme")).key().unwrap_err();
+        assert!(error.to_string().starts_with("the secret key has 8 bytes"), "{error}");
+        fs::write(data.path().join("secret.key"), b"short").unwrap();
+        assert!(config(data.path(), None).key().is_err());
+    }
+}

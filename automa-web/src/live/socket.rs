@@ -1,0 +1,122 @@
+//! An execution over a WebSocket (RFC 6455): its log line by line, and its end.
+
+use automa_core::{Automa, actor::Origin, id::ExecutionId};
+use futures_util::{SinkExt as _, StreamExt as _};
+use poem::{
+    FromRequest as _, IntoResponse as _, Request, Response, handler,
+    http::{StatusCode, header},
+    web::{
+        Data,
+        websocket::{CloseCode, Message, WebSocket, WebSocketStream},
+    },
+};
+use poem_openapi::types::ToJSON as _;
+use serde_json::json;
+
+use super::{LogEvent, follow};
+use crate::{
+    api::{Execution, LogWindow},
+    auth::Caller,
+    lifecycle::Stop,
+    problem::Problem,
+};
+
+/// Where a browser's script puts a token, as it cannot set headers: `bearer.TOKEN`.
+const PROTOCOL_PREFIX: &str = "bearer.";
+
+/// Follows an execution: `{"type":"log",…}` for lines, `{"type":"end",…}` at last.
+#[handler]
+pub(crate) async fn execution_socket(
+    request: &Request,
+    Data(automa): Data<&Automa>,
+    Data(stop): Data<&Stop>,
+) -> poem::Result<Response> {
+    let (caller, protocol) = caller(request)?;
+    let id: String = request.path_params()?;
+    let id: ExecutionId = id.parse().map_err(|_| {
+        Problem::of_status(StatusCode::NOT_FOUND).detail(&format!("there is no execution `{id}`"))
+    })?;
+    let from = request.uri().query().and_then(line_of).unwrap_or(1);
+    let events = follow(automa, caller.actor, id, from, stop.clone())?;
+    let socket = WebSocket::from_request_without_body(request).await?;
+    let socket = match protocol {
+        Some(protocol) => socket.protocols([protocol]),
+        None => socket,
+    };
+    Ok(socket.on_upgrade(move |socket| relay(socket, events)).into_response())
+}
+
+/// Who opens the socket, and the subprotocol that said so, which is to be confirmed.
+fn caller(request: &Request) -> Result<(Caller, Option<String>), Problem> {
+    let protocols = request.header(header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
+    let named = protocols.split(',').map(str::trim).find(|it| it.starts_with(PROTOCOL_PREFIX));
+    match named {
+        Some(protocol) if request.header(header::AUTHORIZATION).is_none() => {
+            let token = &protocol[PROTOCOL_PREFIX.len()..];
+            Ok((Caller::of_token(request, token, Origin::Api)?, Some(protocol.to_owned())))
+        }
+        _ => Ok((Caller::of_api(request)?, None)),
+    }
+}
+
+/// `from` of a query.
+fn line_of(query: &str) -> Option<u64> {
+    query.split('&').find_map(|part| part.strip_prefix("from=")?.parse().ok())
+}
+
+/// Sends events until the last one, or until the other side is gone.
+async fn relay(
+    socket: WebSocketStream,
+    events: impl futures_util::Stream<Item = LogEvent> + Send + 'static,
+) {
+    let (mut to, mut from) = socket.split();
+    let mut events = std::pin::pin!(events);
+    let code = loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(event) => {
+                    let ended = matches!(event, LogEvent::End(_));
+                    if to.send(Message::text(message(event))).await.is_err() {
+                        return;
+                    }
+                    if ended {
+                        break CloseCode::Normal;
+                    }
+                }
+                // The server ends, or the log cannot be read: to be tried again.
+                None => break CloseCode::Away,
+            },
+            // Pings are answered by the library; nothing else is expected.
+            received = from.next() => match received {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {}
+            },
+        }
+    };
+    // Whoever is gone needs no farewell.
+    let _ = to.send(Message::Close(Some((code, String::new())))).await;
+    let _ = to.close().await;
+}
+
+fn message(event: LogEvent) -> String {
+    let (kind, content) = match event {
+        LogEvent::Lines(window) => ("log", LogWindow::from(window).to_json()),
+        LogEvent::End(execution) => ("end", Execution::from(*execution).to_json()),
+    };
+    let mut message = content.unwrap_or_default();
+    message["type"] = json!(kind);
+    message.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_tells_the_first_line() {
+        assert_eq!(line_of("from=12"), Some(12));
+        assert_eq!(line_of("a=b&from=3"), Some(3));
+        assert_eq!(line_of("from=x"), None);
+        assert_eq!(line_of(""), None);
+    }
+}

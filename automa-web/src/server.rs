@@ -1,0 +1,146 @@
+//! The server: all its routes, and its life from the first line it prints to its end.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use automa_core::Automa;
+use poem::{
+    Endpoint, EndpointExt as _, Route, Server,
+    error::ResponseError as _,
+    get, handler,
+    http::header,
+    listener::{Acceptor as _, Listener as _, TcpListener},
+    middleware::{CatchPanic, CookieJarManager},
+    web::Data,
+};
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    api,
+    auth::Keys,
+    config::{Config, KeyError},
+    lifecycle::{Signals, Stop},
+    listen::Tuned,
+    live,
+    middleware::{OnPanic, body_limit, compress, same_origin, security_headers},
+    ops,
+    problem::Problem,
+};
+
+/// Time that open requests have to end once the server is told to.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Time after which a connection without traffic is closed.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Core(#[from] automa_core::Error),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("cannot listen on {address}: another program may be using it")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot serve")]
+    Io(#[from] io::Error),
+    #[error("the description of the API cannot be made: {0}")]
+    Document(String),
+}
+
+/// Serves until told to stop: the first signal lets what runs end, the second one does not.
+///
+/// # Errors
+///
+/// [`ServeError`].
+pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
+    let mut signals = Signals::catch()?;
+    let automa = Automa::builder().directory(&config.data).start().await?;
+    let served = serve_opened(config, &automa, &mut signals).await;
+    tokio::select! {
+        () = automa.close() => {}
+        () = signals.next() => tracing::warn!("stopped at once: what was running is lost"),
+    }
+    served
+}
+
+async fn serve_opened(
+    config: &Config,
+    automa: &Automa,
+    signals: &mut Signals,
+) -> Result<(), ServeError> {
+    let keys = Arc::new(Keys::new(config.key()?.expose_secret()));
+    let address = config.listen;
+    let listener = TcpListener::bind(address).into_acceptor().await;
+    let acceptor = Tuned(listener.map_err(|source| ServeError::Listen { address, source })?);
+    let bound = acceptor.local_addr().into_iter().find_map(|it| it.as_socket_addr().copied());
+    announce(automa, bound.unwrap_or(address)).await?;
+
+    let (told, stop) = Stop::new();
+    let app =
+        app(automa.clone(), keys, stop).map_err(|error| ServeError::Document(error.to_string()))?;
+    let end = async {
+        signals.next().await;
+        tracing::info!("stopping: a second signal stops at once");
+        told.send_replace(true);
+    };
+    let server = Server::new_with_acceptor(acceptor).idle_timeout(IDLE);
+    Ok(server.run_with_graceful_shutdown(app, end, Some(DRAIN)).await?)
+}
+
+/// Prints where the server is, and the setup link while there is no user.
+async fn announce(automa: &Automa, address: SocketAddr) -> Result<(), ServeError> {
+    let token = automa.setup().token().await?;
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on http://{address}")?;
+    if let Some(token) = token {
+        writeln!(stdout, "set up at {}", setup_link(address, &token))?;
+    }
+    Ok(stdout.flush()?)
+}
+
+/// The link on which the first account is created.
+pub(crate) fn setup_link(address: SocketAddr, token: &str) -> String {
+    format!("http://{address}/setup?token={token}")
+}
+
+/// Everything that is served.
+fn app(
+    automa: Automa,
+    keys: Arc<Keys>,
+    stop: Stop,
+) -> Result<impl Endpoint, Box<dyn std::error::Error>> {
+    let (api, document) = api::service()?;
+    let routes = Route::new()
+        .at("/api/v1/ws/executions/:id", get(live::execution_socket))
+        .nest(api::PREFIX, api)
+        .at("/openapi.json", get(openapi_document))
+        .at("/health", get(ops::health))
+        .at("/liveness", get(ops::liveness));
+    Ok(routes
+        .around(|next, request| async move { body_limit(&*next, request).await })
+        .around(|next, request| async move { same_origin(&*next, request).await })
+        .with(CookieJarManager::new())
+        .catch_all_error(async |error| Problem::from(error).as_response())
+        .around(|next, request| async move { compress(&*next, request).await })
+        .with(CatchPanic::new().with_handler(OnPanic))
+        .around(|next, request| async move { security_headers(&*next, request).await })
+        .data(OpenApiDocument(document.to_string().into()))
+        .data(automa)
+        .data(keys)
+        .data(stop))
+}
+
+#[derive(Clone)]
+struct OpenApiDocument(Arc<str>);
+
+#[handler]
+fn openapi_document(Data(document): Data<&OpenApiDocument>) -> poem::Response {
+    poem::Response::builder()
+        .header(header::CACHE_CONTROL, "no-cache")
+        .content_type("application/json")
+        .body(document.0.to_string())
+}
