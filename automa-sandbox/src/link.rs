@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsFd, OwnedFd, RawFd},
 };
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout},
+    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
+};
 use tokio::{io::Interest, net::UnixDatagram};
 
 use crate::sys::{self, Received};
@@ -29,6 +32,12 @@ impl Link {
     /// Sends one packet. Never waits: our messages are few and small, the buffer never full.
     pub(crate) fn send(&self, data: &[u8], fds: &[RawFd]) -> io::Result<()> {
         sys::send(self.0.as_fd(), data, fds, libc::MSG_DONTWAIT)
+    }
+
+    /// Whether the other side is gone.
+    pub(crate) fn is_broken(&self) -> bool {
+        let mut poll = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Ends the connection for both sides.

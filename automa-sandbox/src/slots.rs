@@ -160,11 +160,21 @@ impl Pool {
 
     /// Waits for a slot that nobody else uses.
     pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, Error> {
-        let free = self.free.clone();
-        let permit = free.acquire_owned().await.map_err(|_| Error::Stopped)?;
-        // None is left when slots died and could not be replaced.
-        let slot = self.idle().pop().ok_or(Error::Stopped)?;
-        Ok(Lease { slot: Some(slot), pool: self.clone(), _permit: permit })
+        loop {
+            let permit = self.free.clone().acquire_owned().await.map_err(|_| Error::Stopped)?;
+            // None is left when slots died and could not be replaced.
+            let slot = self.idle().pop().ok_or(Error::Stopped)?;
+            let mut lease = Lease { slot: Some(slot), pool: self.clone(), _permit: permit };
+            if !lease.slot().link.is_broken() {
+                return Ok(lease);
+            }
+            // It died while nobody used it. Not here, where whoever waits may stop waiting.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "joined by its permit: Engine::shutdown"
+            )]
+            tokio::spawn(lease.settle(true));
+        }
     }
 
     /// Waits until no slot is in use, and lends no more.

@@ -373,6 +373,31 @@ fn a_killed_zygote_is_an_error_and_no_hang() {
 }
 
 #[test]
+fn what_died_while_nothing_ran_loses_no_run() {
+    block_on(async {
+        let engine = Engine::start(config(2)).await.unwrap();
+        let (child, process) = start_endless(&engine).await;
+        let above = process.ancestors();
+        drop(child);
+        soon("the script is gone", || !process.is_alive()).await;
+        // A slot is replaced, and what comes then waits for that.
+        kill_hard(&above[1]);
+        soon("the slot is gone", || !above[1].is_alive()).await;
+        for _ in 0..4 {
+            says_hello(&engine).await;
+        }
+        // Without the zygote there is none to come, and nothing is started to be lost.
+        let slots = host::descendants(above[2].pid);
+        kill_hard(&above[2]);
+        soon("all are gone", || !slots.iter().any(Process::is_alive)).await;
+        for _ in 0..4 {
+            let error = engine.output(bash_command("echo hello")).await.unwrap_err();
+            assert!(matches!(error, automa_sandbox::Error::Stopped), "{error}");
+        }
+    });
+}
+
+#[test]
 fn many_at_once_share_few_slots_and_no_output() {
     block_on(async {
         let engine = Engine::start(config(2)).await.unwrap();
