@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use automa_sandbox::{Engine, EngineConfig};
+use automa_sandbox::{EngineConfig, Protection};
 
 use crate::{
     actor::Actor,
@@ -10,7 +10,8 @@ use crate::{
     clock::{Clock, SystemClock},
     error::{Error, Result},
     event::Subscription,
-    execution::{Executions, Runner},
+    execution::{Executions, Runner, Sandboxes},
+    health::{EngineHealth, Health},
     script::Scripts,
     session::Sessions,
     setup::{Setup, Token},
@@ -35,6 +36,7 @@ pub struct Builder {
     directory: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     engine: EngineConfig,
+    slots: Option<usize>,
 }
 
 impl Builder {
@@ -62,6 +64,13 @@ impl Builder {
         self
     }
 
+    /// Runs this many executions at the same time, 1 to 64; more wait. As many as there are
+    /// processors unless told.
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.slots = Some(slots);
+        self
+    }
+
     /// Opens it and starts to run what is queued. What a former process was running when it ended
     /// is recorded as [`lost`](crate::execution::State::Lost).
     ///
@@ -71,7 +80,12 @@ impl Builder {
     /// [`Error::NotRunning`] when it is kept in memory, where there is no place for logs.
     pub async fn start(self) -> Result<Automa> {
         let logs = self.directory.as_ref().ok_or(Error::NotRunning)?.join("logs");
-        let engine = Engine::start(self.engine.clone()).await?;
+        let mut engine = self.engine.clone();
+        if let Some(slots) = self.slots {
+            engine = engine.slots(slots);
+        }
+        // First of all: a host that can confine nothing leaves the store as it is.
+        let sandboxes = Sandboxes::start(engine).await?;
         let mut automa = self.open()?;
         make_private(&logs).map_err(|source| Error::Directory {
             doing: "making the directory of logs",
@@ -79,7 +93,7 @@ impl Builder {
             source,
         })?;
         let (store, clock) = (automa.store.clone(), automa.clock.clone());
-        automa.runner = Some(Runner::start(engine, store, clock, logs).await?);
+        automa.runner = Some(Runner::start(sandboxes, store, clock, logs).await?);
         Ok(automa)
     }
 
@@ -120,7 +134,7 @@ impl Automa {
     /// Begins with the system's clock and nothing stored.
     pub fn builder() -> Builder {
         let clock = Arc::new(SystemClock::new());
-        Builder { directory: None, clock, engine: EngineConfig::default() }
+        Builder { directory: None, clock, engine: EngineConfig::default(), slots: None }
     }
 
     /// Signing in, and who is signed in.
@@ -168,6 +182,19 @@ impl Automa {
     #[must_use]
     pub fn events(&self) -> Subscription {
         self.store.subscribe()
+    }
+
+    /// Whether changes can be made and executions started.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let engine = self.runner.as_ref().map_or(EngineHealth::NotStarted, |it| it.health());
+        Health { store: self.store.health(), engine }
+    }
+
+    /// What this host enforces on executions; `None` if this Automa was opened to look.
+    #[must_use]
+    pub fn protections(&self) -> Option<Vec<Protection>> {
+        self.runner.as_ref().map(|runner| runner.protections())
     }
 
     /// Waits for what is running, leaves what is queued for the next start, and closes the store.

@@ -9,7 +9,7 @@
 //! | [`user`], [`setup`], [`session`] | who may sign in, how the first comes to be, who is signed in |
 //! | [`actor`], [`audit`] | who does something, whether they may, and what is remembered of it |
 //! | [`store`], [`error`] | one file that holds everything, one way to write it, and what can fail |
-//! | [`event`] | what has just been written |
+//! | [`event`], [`health`] | what has just been written; whether everything works |
 //! | [`page`] | lists in pages, continued by a cursor |
 //! | [`id`], [`clock`] | identifiers in order of creation; time and randomness as parameters |
 //!
@@ -37,6 +37,7 @@ pub mod clock;
 pub mod error;
 pub mod event;
 pub mod execution;
+pub mod health;
 pub mod id;
 pub mod page;
 pub mod script;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::block_on;
 
+mod engine;
 mod following;
 mod submitting;
 
@@ -60,19 +61,18 @@ fn what_is_submitted_is_run_logged_and_recorded() {
         let automa = start(dir.path(), 2).await;
         let me = me();
         let executions = automa.executions(&me);
-        let queued = executions.submit(code("echo out; echo err >&2; exit 3")).await.unwrap();
-        assert_eq!(queued.state, State::Queued);
-        let execution = ended(&automa, queued.id).await;
+        let submitted = executions.submit(code("echo out; echo err >&2; exit 3")).await.unwrap();
+        let execution = ended(&automa, submitted.id).await;
         assert_eq!(execution.state, State::Failed);
         assert!(execution.started_at >= Some(execution.created_at));
         assert!(execution.finished_at >= execution.started_at);
         let ending = execution.ending.clone().unwrap();
         assert_eq!(ending.cause, "the script ended with exit code 3");
         assert_eq!((ending.exit_code, ending.signal, ending.output_bytes), (Some(3), None, 8));
-        let mut lines = texts(&executions.log(queued.id).unwrap());
+        let mut lines = texts(&executions.log(submitted.id).unwrap());
         lines.sort();
         assert_eq!(lines, ["err", "out"]);
-        let report = executions.report(queued.id).await.unwrap().unwrap();
+        let report = executions.report(submitted.id).await.unwrap().unwrap();
         assert_eq!(report.outcome, Outcome::Exited { code: 3 });
         let listed =
             executions.list(Filter::default(), PageRequest::default()).await.unwrap().items;

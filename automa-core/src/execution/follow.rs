@@ -5,11 +5,11 @@ use tokio::sync::watch;
 use super::{
     Executions, State,
     log::{LogHandle, LogReader, LogTail, WINDOW_LINES, Window},
+    off_thread,
 };
 use crate::{
     Automa, Result,
     actor::Permission,
-    error::StoreError,
     event::{Event, Subscription},
     id::ExecutionId,
     store,
@@ -143,19 +143,5 @@ impl Follow {
                 Some(_) => {}
             }
         }
-    }
-}
-
-/// Reads a file where that may block.
-async fn off_thread<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(read).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is ending.
-            Err(_) => Err(StoreError::Closed.into()),
-        },
     }
 }

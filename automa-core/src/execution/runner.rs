@@ -1,32 +1,40 @@
-//! Runs executions: takes what is queued, starts it when a slot is free, writes its log, and records
-//! how it ended. One task keeps the queue; each execution has a task of its own.
+//! Runs executions: takes what is queued and starts it when a slot is free. One task keeps the queue;
+//! each execution has a task of its own (`run`), which holds its slot as long as it lives.
 //!
 //! The queue is told by the store's own events what was accepted: whoever submitted need not live on
-//! for it, and what an event misses is read from the store.
+//! for it, and what an event misses is read from the store. What is submitted while a slot is free
+//! and nothing waits for one does not go through the queue: it is accepted and started in one change.
+
+mod run;
+mod sandboxes;
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use automa_sandbox::{Child, Command, Engine, Exit, ExitReport};
+use automa_sandbox::Protection;
 use tokio::{
-    sync::{Semaphore, watch},
-    task::{JoinHandle, JoinSet},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    task::JoinHandle,
 };
 
+pub(crate) use self::sandboxes::Sandboxes;
 use super::{
-    Ending, Ran, Report, State, find_program,
-    log::{LogError, LogHandle, LogOptions, LogReader, LogWriter, recover},
-    parameters,
+    Ending, Execution, State,
+    log::{LogError, LogHandle, LogReader, recover},
 };
 use crate::{
     Error, Result,
     clock::Clock,
+    error::StoreError,
     event::{Event, Subscription},
+    health::EngineHealth,
     id::ExecutionId,
     store::{
         self, Store,
@@ -34,14 +42,10 @@ use crate::{
     },
 };
 
-/// Time that a cancelled script has to end by itself.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// What is shared by the handles and the tasks.
+/// What the handles of an Automa share.
 pub(crate) struct Runner {
     dispatcher: Mutex<Option<JoinHandle<()>>>,
-    stop: watch::Sender<bool>,
-    running: Running,
+    running: Arc<Running>,
 }
 
 impl fmt::Debug for Runner {
@@ -50,17 +54,26 @@ impl fmt::Debug for Runner {
     }
 }
 
-/// What a task needs, cheap to clone.
-#[derive(Clone)]
+/// What the tasks share with them.
 struct Running {
-    engine: Engine,
+    sandboxes: Sandboxes,
     store: Store,
     clock: Arc<dyn Clock>,
     logs: PathBuf,
-    live: Arc<Mutex<HashMap<ExecutionId, Live>>>,
+    live: Mutex<HashMap<ExecutionId, Live>>,
+    /// A permit for each execution that may run at the same time.
+    slots: Arc<Semaphore>,
+    /// How many wait for one.
+    waiting: AtomicUsize,
+    stop: watch::Sender<bool>,
 }
 
-/// An execution that is begun.
+/// The right to run one execution.
+pub(super) struct Slot(
+    #[expect(dead_code, reason = "given back when dropped")] OwnedSemaphorePermit,
+);
+
+/// An execution that a task has taken on.
 struct Live {
     cancel: watch::Sender<bool>,
     /// `None` until its log is made.
@@ -70,24 +83,61 @@ struct Live {
 impl Runner {
     /// Records what a former process left running as lost, and begins with what is queued.
     pub(crate) async fn start(
-        engine: Engine,
+        sandboxes: Sandboxes,
         store: Store,
         clock: Arc<dyn Clock>,
         logs: PathBuf,
     ) -> Result<Arc<Self>> {
-        let running = Running { engine, store, clock, logs, live: Arc::default() };
+        let running = Arc::new(Running {
+            slots: Arc::new(Semaphore::new(sandboxes.slots())),
+            sandboxes,
+            store,
+            clock,
+            logs,
+            live: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            stop: watch::Sender::new(false),
+        });
         // Before what is queued is read: what comes meanwhile is told twice rather than not at all.
         let events = running.store.subscribe();
         let queue = running.reconcile().await?.into();
-        let stop = watch::Sender::new(false);
         #[expect(clippy::disallowed_methods, reason = "joined by `stop`")]
-        let dispatcher = tokio::spawn(dispatch(running.clone(), queue, events, stop.subscribe()));
-        let dispatcher = Mutex::new(Some(dispatcher));
-        Ok(Arc::new(Self { dispatcher, stop, running }))
+        let dispatcher = tokio::spawn(running.clone().dispatch(queue, events));
+        Ok(Arc::new(Self { dispatcher: Mutex::new(Some(dispatcher)), running }))
+    }
+
+    /// A slot, if one is free and nothing waits for it.
+    pub(super) fn free_slot(&self) -> Option<Slot> {
+        let running = &self.running;
+        if *running.stop.borrow() || running.waiting.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        running.slots.clone().try_acquire_owned().ok().map(Slot)
+    }
+
+    /// Makes the change that accepts an execution as started, and runs it, whether or not anyone
+    /// waits here. A `change` that gives another execution starts nothing.
+    pub(super) async fn start_in<F>(
+        &self,
+        slot: Slot,
+        id: ExecutionId,
+        change: F,
+    ) -> Result<Execution>
+    where
+        F: FnMut(&mut Change) -> Result<Execution> + Send + 'static,
+    {
+        let running = self.running.clone();
+        let (tell, accepted) = oneshot::channel();
+        #[expect(clippy::disallowed_methods, reason = "joined by its slot: `stop`")]
+        tokio::spawn(async move {
+            running.accept_and_run(id, change, tell).await;
+            drop(slot);
+        });
+        accepted.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
     /// Asks an execution to end, if it runs.
-    pub(crate) fn cancel(&self, id: ExecutionId) {
+    pub(super) fn cancel(&self, id: ExecutionId) {
         if let Some(live) = self.running.live().get(&id) {
             live.cancel.send_replace(true);
         }
@@ -95,7 +145,7 @@ impl Runner {
 
     /// The log of an execution, which may still be written. One that was never begun has an empty
     /// one, to which nothing is added if it has `ended`.
-    pub(crate) fn log(&self, id: ExecutionId, ended: bool) -> Result<LogReader> {
+    pub(super) fn log(&self, id: ExecutionId, ended: bool) -> Result<LogReader> {
         if let Some(log) = self.live_log(id).and_then(|log| log.borrow().clone()) {
             return Ok(log.reader());
         }
@@ -106,63 +156,83 @@ impl Runner {
         }
     }
 
-    /// The log of an execution that has begun, once it is made.
-    pub(crate) fn live_log(&self, id: ExecutionId) -> Option<watch::Receiver<Option<LogHandle>>> {
+    /// The log of an execution that a task has taken on, once it is made.
+    pub(super) fn live_log(&self, id: ExecutionId) -> Option<watch::Receiver<Option<LogHandle>>> {
         self.running.live().get(&id).map(|live| live.log.subscribe())
+    }
+
+    /// Whether sandboxes can be started.
+    pub(crate) fn health(&self) -> EngineHealth {
+        self.running.sandboxes.health()
+    }
+
+    /// What this host enforces.
+    pub(crate) fn protections(&self) -> Vec<Protection> {
+        self.running.sandboxes.protections()
     }
 
     /// Starts nothing more and waits for what runs.
     pub(crate) async fn stop(&self) {
-        self.stop.send_replace(true);
+        let running = &self.running;
+        running.stop.send_replace(true);
         let dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(dispatcher) = dispatcher {
             // A panic in it was reported when it happened.
             let _ = dispatcher.await;
         }
+        // All slots together mean that no task is left.
+        let all = u32::try_from(running.sandboxes.slots()).unwrap_or(u32::MAX);
+        let _all = running.slots.acquire_many(all).await;
+        running.slots.close();
     }
-}
-
-/// Starts what is queued, one execution for each free slot, until told to stop.
-async fn dispatch(
-    running: Running,
-    mut queue: VecDeque<ExecutionId>,
-    mut events: Subscription,
-    mut stop: watch::Receiver<bool>,
-) {
-    let slots = Arc::new(Semaphore::new(running.engine.slots()));
-    let mut tasks = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = told(&mut stop) => break,
-            event = events.next() => match event {
-                Some(Event::ExecutionChanged { id, state: State::Queued }) => queue.push_back(id),
-                Some(Event::Missed(_)) => match running.queued().await {
-                    Ok(queued) => queue = queued.into(),
-                    Err(error) => tracing::error!(%error, "what is queued could not be read"),
-                },
-                Some(_) => {}
-                None => break,
-            },
-            slot = slots.clone().acquire_owned(), if !queue.is_empty() => {
-                let (Ok(slot), Some(id)) = (slot, queue.pop_front()) else { break };
-                let running = running.clone();
-                tasks.spawn(async move {
-                    if let Err(error) = running.run(id).await {
-                        tracing::error!(%id, %error, "an execution could not be recorded");
-                    }
-                    drop(slot);
-                });
-            }
-            // Forgets tasks that are done.
-            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-        }
-    }
-    while tasks.join_next().await.is_some() {}
 }
 
 impl Running {
+    /// Starts what is queued, one execution for each free slot, until told to stop.
+    async fn dispatch(self: Arc<Self>, mut queue: VecDeque<ExecutionId>, mut events: Subscription) {
+        let mut stop = self.stop.subscribe();
+        loop {
+            self.waiting.store(queue.len(), Ordering::Relaxed);
+            tokio::select! {
+                () = told(&mut stop) => break,
+                event = events.next() => match event {
+                    Some(Event::ExecutionChanged { id, state: State::Queued }) => {
+                        queue.push_back(id);
+                    }
+                    Some(Event::Missed(_)) => match self.queued().await {
+                        Ok(queued) => queue = queued.into(),
+                        Err(error) => tracing::error!(%error, "what is queued could not be read"),
+                    },
+                    Some(_) => {}
+                    None => break,
+                },
+                slot = self.slots.clone().acquire_owned(), if !queue.is_empty() => {
+                    let (Ok(slot), Some(id)) = (slot, queue.pop_front()) else { break };
+                    let running = self.clone();
+                    #[expect(clippy::disallowed_methods, reason = "joined by its slot: `stop`")]
+                    tokio::spawn(async move {
+                        running.run_queued(id).await;
+                        drop(slot);
+                    });
+                }
+            }
+        }
+    }
+
     fn live(&self) -> MutexGuard<'_, HashMap<ExecutionId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an execution on, before it is recorded as running, from when on it can be cancelled;
+    /// `None` if another task has.
+    fn enter(&self, id: ExecutionId) -> Option<Entered<'_>> {
+        let cancel = watch::Sender::new(false);
+        let cancelled = cancel.subscribe();
+        match self.live().entry(id) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(free) => free.insert(Live { cancel, log: watch::Sender::default() }),
+        };
+        Some(Entered { running: self, id, cancelled })
     }
 
     fn log_path(&self, id: ExecutionId) -> PathBuf {
@@ -201,143 +271,19 @@ impl Running {
         let find = |view: &Snapshot| Ok(store::executions::in_state(view, State::Queued)?);
         self.store.read(find).await
     }
-
-    /// Runs one execution to its recorded end.
-    async fn run(&self, id: ExecutionId) -> Result<()> {
-        // Before it is recorded as running, from when on it can be cancelled.
-        let cancel = watch::Sender::new(false);
-        let cancelled = cancel.subscribe();
-        match self.live().entry(id) {
-            // Told twice.
-            Entry::Occupied(_) => return Ok(()),
-            Entry::Vacant(free) => free.insert(Live { cancel, log: watch::Sender::default() }),
-        };
-        let result = self.run_live(id, cancelled).await;
-        self.live().remove(&id);
-        result
-    }
-
-    async fn run_live(&self, id: ExecutionId, cancelled: watch::Receiver<bool>) -> Result<()> {
-        if !self.begin(id).await? {
-            return Ok(());
-        }
-        match self.execute(id, cancelled).await {
-            Ok(report) => {
-                self.finish(id, State::from(&report.outcome), Ending::of(&report), Some(&report))
-                    .await
-            }
-            // It was not run: the reason is its cause.
-            Err(error) => {
-                self.finish(
-                    id,
-                    State::Failed,
-                    Ending::unknown(&format!("was not run: {error}")),
-                    None,
-                )
-                .await
-            }
-        }
-    }
-
-    /// Records the start, before anything of the script can act; `false` if it was cancelled.
-    async fn begin(&self, id: ExecutionId) -> Result<bool> {
-        let now = self.clock.now();
-        let change = move |change: &mut Change| {
-            let Some(mut execution) = store::executions::get(change, id)? else { return Ok(false) };
-            if execution.state != State::Queued {
-                return Ok(false);
-            }
-            execution.state = State::Running;
-            execution.started_at = Some(now);
-            store::executions::put(change, &execution)?;
-            change.emit(Event::ExecutionChanged { id, state: State::Running });
-            Ok::<_, Error>(true)
-        };
-        self.store.write(change).await
-    }
-
-    async fn execute(
-        &self,
-        id: ExecutionId,
-        mut cancelled: watch::Receiver<bool>,
-    ) -> Result<ExitReport> {
-        let ran = self.store.look(|view| find_program(view, id))?;
-        let mut log = LogWriter::create(self.log_path(id), &LogOptions::default())?;
-        if let Some(live) = self.live().get(&id) {
-            live.log.send_replace(Some(log.handle()));
-        }
-        let result = async {
-            let child = self.engine.spawn(command(ran)?).await?;
-            relay(child, &mut log, &mut cancelled).await
-        }
-        .await;
-        // The log is complete on disk before the execution is recorded as ended.
-        let closed = log.close();
-        let report = result?;
-        closed?;
-        Ok(report)
-    }
-
-    async fn finish(
-        &self,
-        id: ExecutionId,
-        state: State,
-        ending: Ending,
-        report: Option<&ExitReport>,
-    ) -> Result<()> {
-        let now = self.clock.now();
-        let json = report.and_then(|report| serde_json::to_string(report).ok());
-        let report = json.map(|json| Report { json });
-        let change = move |change: &mut Change| {
-            let Some(mut execution) = store::executions::get(change, id)? else { return Ok(()) };
-            execution.state = state;
-            execution.finished_at = Some(now);
-            execution.ending = Some(ending.clone());
-            store::executions::put(change, &execution)?;
-            if let Some(report) = &report {
-                store::executions::put_report(change, id, report)?;
-            }
-            change.emit(Event::ExecutionChanged { id, state });
-            Ok::<_, Error>(())
-        };
-        self.store.write(change).await
-    }
 }
 
-/// What the sandbox is to run.
-fn command(ran: Ran) -> Result<Command> {
-    let Ran { language, source, parameters, limits } = ran;
-    let command = language.command(source, language.file_name())?.policy(limits.policy());
-    Ok(parameters::hand_over(command, parameters))
+/// A task's hold on an execution.
+struct Entered<'a> {
+    running: &'a Running,
+    id: ExecutionId,
+    cancelled: watch::Receiver<bool>,
 }
 
-/// Writes output into the log as it comes, and passes a cancellation on.
-async fn relay(
-    mut child: Child,
-    log: &mut LogWriter,
-    cancelled: &mut watch::Receiver<bool>,
-) -> Result<ExitReport> {
-    let mut cancelling = false;
-    loop {
-        let sync_due = log.sync_due().map(tokio::time::Instant::from_std);
-        tokio::select! {
-            chunk = child.next_output() => {
-                let Some(chunk) = chunk else { break };
-                log.append(&chunk)?;
-                log.flush()?;
-            }
-            () = told(cancelled), if !cancelling => {
-                cancelling = true;
-                child.cancel(GRACE);
-            }
-            () = sleep_until(sync_due) => log.sync()?,
-        }
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.running.live().remove(&self.id);
     }
-    let report = child.wait().await;
-    if report.output_truncated {
-        log.mark_truncated();
-    }
-    Ok(report)
 }
 
 /// Waits until a switch is on; its other end lives as long as whoever waits.
@@ -345,49 +291,8 @@ async fn told(switch: &mut watch::Receiver<bool>) {
     let _ = switch.wait_for(|on| *on).await;
 }
 
-/// Waits until a moment, for ever if there is none.
-async fn sleep_until(moment: Option<tokio::time::Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
 fn is_missing(error: &LogError) -> bool {
     let source = std::error::Error::source(error);
     let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-}
-
-impl Ending {
-    /// Of something that did not end in a sandbox.
-    fn unknown(cause: &str) -> Self {
-        Self {
-            cause: format!("the script {cause}"),
-            exit_code: None,
-            signal: None,
-            wall_ms: 0,
-            cpu_ms: 0,
-            peak_memory_bytes: None,
-            output_bytes: 0,
-        }
-    }
-
-    fn of(report: &ExitReport) -> Self {
-        let (exit_code, signal) = match report.exit {
-            Some(Exit::Code(code)) => (Some(code), None),
-            Some(Exit::Signal(signal)) => (None, Some(signal)),
-            None => (None, None),
-        };
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            cause: format!("the script {}", report.outcome),
-            exit_code,
-            signal,
-            wall_ms: millis(report.usage.wall()),
-            cpu_ms: millis(report.usage.cpu()),
-            peak_memory_bytes: report.usage.memory_peak.map(|bytes| bytes.0),
-            output_bytes: report.usage.output.0,
-        }
-    }
 }

@@ -114,7 +114,7 @@ struct Submission {
 }
 
 impl Executions<'_> {
-    /// Accepts an execution: once this returns, it is durable and will be run.
+    /// Accepts an execution: once this returns, it is durable, and is running or will be run.
     ///
     /// # Errors
     ///
@@ -202,21 +202,24 @@ impl Executions<'_> {
     }
 
     async fn accept(&self, submission: Submission) -> Result<Execution> {
-        self.automa.runner()?;
+        let runner = self.automa.runner()?;
         let clock = &*self.automa.clock;
-        let id = ExecutionId::generate(clock);
+        let (id, now) = (ExecutionId::generate(clock), clock.now());
         let entry = Entry::new(clock, self.actor, Action::ExecutionSubmitted(id));
         let Submission { language, script, script_name, work, attempt, rerun_of, key } = submission;
+        // With a slot it is accepted and started in one change.
+        let slot = runner.free_slot();
+        let state = if slot.is_some() { State::Running } else { State::Queued };
         let execution = Execution {
             id,
-            state: State::Queued,
+            state,
             language,
             script,
             script_name,
             requested_by: self.actor.name.clone(),
             user: self.actor.user,
-            created_at: clock.now(),
-            started_at: None,
+            created_at: now,
+            started_at: slot.is_some().then_some(now),
             finished_at: None,
             attempt,
             rerun_of,
@@ -239,11 +242,14 @@ impl Executions<'_> {
             if let Some(key) = &key {
                 key.put(change, &execution)?;
             }
-            change.emit(Event::ExecutionChanged { id, state: State::Queued });
+            change.emit(Event::ExecutionChanged { id, state });
             Ok::<_, Error>(execution.clone())
         };
-        // From the change's event on it is the runner's, whether or not anyone waits here.
-        self.automa.store.write(change).await
+        match slot {
+            Some(slot) => runner.start_in(slot, id, change).await,
+            // From the change's event on it is the runner's, whether or not anyone waits here.
+            None => self.automa.store.write(change).await,
+        }
     }
 }
 

@@ -1,0 +1,335 @@
+//! One execution, from where it is taken on to its recorded end.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use automa_sandbox::{Child, Command, Exit, ExitReport};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
+
+use super::{
+    super::{
+        Ending, Execution, Ran, Report, State, find_program,
+        log::{LogOptions, LogWriter, recover},
+        off_thread, parameters,
+    },
+    Entered, Running, told,
+};
+use crate::{
+    Error, Result,
+    error::StoreError,
+    event::Event,
+    id::ExecutionId,
+    store::{self, Health, change::Change},
+};
+
+/// Time that a cancelled script has to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How a run came out.
+enum End {
+    /// To be recorded.
+    Known { state: State, ending: Ending, report: Option<Report> },
+    /// It was not started, and will be at another time.
+    PutBack,
+}
+
+impl Running {
+    /// Makes the change that accepts an execution as started, tells its result, and runs it.
+    pub(super) async fn accept_and_run(
+        &self,
+        id: ExecutionId,
+        change: impl FnMut(&mut Change) -> Result<Execution> + Send + 'static,
+        tell: oneshot::Sender<Result<Execution>>,
+    ) {
+        let Some(entered) = self.enter(id) else { return };
+        let accepted = self.store.write(change).await;
+        let mut started = matches!(&accepted, Ok(execution) if execution.id == id);
+        let in_doubt = matches!(&accepted, Err(Error::Store(StoreError::Commit(_))));
+        // Whoever does not wait any more does not want to know.
+        let _ = tell.send(accepted);
+        if in_doubt && self.store.settled().await == Health::Ready {
+            // Stored or not: now it can be told.
+            let found = self.store.look(|view| store::executions::get(view, id));
+            started = found.ok().flatten().is_some_and(|it| it.state == State::Running);
+        }
+        if started {
+            self.run(entered).await;
+        }
+    }
+
+    /// Runs an execution that was queued, if it still is.
+    pub(super) async fn run_queued(&self, id: ExecutionId) {
+        // None: it was told twice.
+        let Some(entered) = self.enter(id) else { return };
+        if self.begin(id).await == Some(true) {
+            self.run(entered).await;
+        }
+    }
+
+    /// Runs an execution that is recorded as started.
+    async fn run(&self, mut entered: Entered<'_>) {
+        let id = entered.id;
+        match self.execute(id, &mut entered.cancelled).await {
+            End::Known { state, ending, report } => self.finish(id, state, ending, report).await,
+            End::PutBack => self.put_back(id).await,
+        }
+    }
+
+    /// Records the start, before anything of the script can act; `false` if it was cancelled.
+    async fn begin(&self, id: ExecutionId) -> Option<bool> {
+        let now = self.clock.now();
+        self.insist(id, move |change, execution| {
+            match execution.state {
+                State::Queued => {}
+                // By an attempt of which it was not known whether it had succeeded: nobody else has
+                // entered this execution.
+                State::Running => return Ok(true),
+                _ => return Ok(false),
+            }
+            execution.state = State::Running;
+            execution.started_at = Some(now);
+            store::executions::put(change, execution)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn finish(&self, id: ExecutionId, state: State, ending: Ending, report: Option<Report>) {
+        let now = self.clock.now();
+        self.insist(id, move |change, execution| {
+            execution.state = state;
+            execution.finished_at = Some(now);
+            execution.ending = Some(ending.clone());
+            store::executions::put(change, execution)?;
+            if let Some(report) = &report {
+                store::executions::put_report(change, id, report)?;
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Queues an execution again of which nothing was started.
+    async fn put_back(&self, id: ExecutionId) {
+        if let Err(error) = fs::remove_file(self.log_path(id)) {
+            tracing::error!(%id, %error, "the empty log of an execution could not be removed");
+        }
+        self.insist(id, |change, execution| {
+            execution.state = State::Queued;
+            execution.started_at = None;
+            store::executions::put(change, execution)
+        })
+        .await;
+    }
+
+    /// Changes an execution, if need be once the store is available again; `None` if that could not
+    /// be done.
+    async fn insist<T: Send + 'static>(
+        &self,
+        id: ExecutionId,
+        step: impl Fn(&mut Change, &mut Execution) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Option<T> {
+        let step = Arc::new(step);
+        loop {
+            let step = Arc::clone(&step);
+            let change = move |change: &mut Change| {
+                let Some(mut execution) = store::executions::get(change, id)? else {
+                    return Ok(None);
+                };
+                let before = execution.state;
+                let result = step(change, &mut execution)?;
+                if execution.state != before {
+                    change.emit(Event::ExecutionChanged { id, state: execution.state });
+                }
+                Ok(Some(result))
+            };
+            match self.store.write(change).await {
+                Ok(result) => return result,
+                Err(error) if self.is_over(&error).await => {}
+                Err(error) => {
+                    tracing::error!(%id, %error, "an execution could not be recorded");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Waits for the end of a failure of the store; `false` if it is none that ends.
+    async fn is_over(&self, error: &StoreError) -> bool {
+        matches!(error, StoreError::Unavailable { .. } | StoreError::Commit(_))
+            && self.store.settled().await == Health::Ready
+    }
+
+    /// Runs it in a sandbox.
+    async fn execute(&self, id: ExecutionId, cancelled: &mut watch::Receiver<bool>) -> End {
+        let path = self.log_path(id);
+        let log = match LogWriter::create(&path, &LogOptions::default()) {
+            Ok(log) => log,
+            Err(error) => return End::not_run(&error.into()),
+        };
+        if let Some(live) = self.live().get(&id) {
+            live.log.send_replace(Some(log.handle()));
+        }
+        let child = match self.spawn(id, cancelled).await {
+            Ok(child) => child,
+            Err(End::PutBack) => return End::PutBack,
+            Err(end) => return close(log, end).await,
+        };
+        match relay(child, log, cancelled).await {
+            Ok((report, log)) => close(log, End::of(&report)).await,
+            Err(error) => {
+                // What there is of the log can still be read.
+                if let Err(error) = off_thread(move || Ok(recover(path)?)).await {
+                    tracing::error!(%id, %error, "a log could not be recovered");
+                }
+                let cause = format!("was stopped, because its log could not be written: {error}");
+                End::without_report(State::Failed, &cause)
+            }
+        }
+    }
+
+    /// Starts its sandbox, or tells how it ended without.
+    async fn spawn(
+        &self,
+        id: ExecutionId,
+        cancelled: &mut watch::Receiver<bool>,
+    ) -> Result<Child, End> {
+        let ran = loop {
+            match self.store.look(|view| find_program(view, id)) {
+                Ok(ran) => break ran,
+                Err(Error::Store(error)) if self.is_over(&error).await => {}
+                Err(error) => return Err(End::not_run(&error)),
+            }
+        };
+        let mut stop = self.stop.subscribe();
+        tokio::select! {
+            // What can be started is, whatever else is the case.
+            biased;
+            child = self.sandboxes.spawn(|| command(&ran)) => {
+                child.map_err(|error| End::not_run(&error))
+            }
+            () = told(cancelled) => {
+                Err(End::without_report(State::Cancelled, "was cancelled before it was started"))
+            }
+            () = told(&mut stop) => Err(End::PutBack),
+        }
+    }
+}
+
+/// What the sandbox is to run.
+fn command(ran: &Ran) -> Result<Command> {
+    let Ran { language, source, parameters, limits } = ran;
+    let command = language.command(source.as_str(), language.file_name())?;
+    Ok(parameters::hand_over(command.policy(limits.policy()), parameters.clone()))
+}
+
+/// Writes output into the log as it comes, and passes a cancellation on.
+async fn relay(
+    mut child: Child,
+    mut log: LogWriter,
+    cancelled: &mut watch::Receiver<bool>,
+) -> Result<(ExitReport, LogWriter)> {
+    let mut cancelling = false;
+    loop {
+        let sync_due = log.sync_due().map(Instant::from_std);
+        tokio::select! {
+            chunk = child.next_output() => {
+                let Some(chunk) = chunk else { break };
+                log.append(&chunk)?;
+                log.flush()?;
+            }
+            () = told(cancelled), if !cancelling => {
+                cancelling = true;
+                child.cancel(GRACE);
+            }
+            () = sleep_until(sync_due) => {
+                // A disk may take its time, and others need this thread.
+                log = off_thread(move || {
+                    log.sync()?;
+                    Ok(log)
+                })
+                .await?;
+            }
+        }
+    }
+    let report = child.wait().await;
+    if report.output_truncated {
+        log.mark_truncated();
+    }
+    Ok((report, log))
+}
+
+/// Finishes the log, which is complete on disk before its execution is recorded as ended.
+async fn close(log: LogWriter, end: End) -> End {
+    match off_thread(move || Ok(log.close()?)).await {
+        Ok(_) => end,
+        Err(error) => end.but(&format!("its log could not be completed: {error}")),
+    }
+}
+
+/// Waits until a moment, for ever if there is none.
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl End {
+    fn of(report: &ExitReport) -> Self {
+        let state = State::from(&report.outcome);
+        let json = serde_json::to_string(report).ok();
+        Self::Known { state, ending: Ending::of(report), report: json.map(|json| Report { json }) }
+    }
+
+    fn not_run(error: &Error) -> Self {
+        Self::without_report(State::Failed, &format!("was not run: {error}"))
+    }
+
+    fn without_report(state: State, cause: &str) -> Self {
+        Self::Known { state, ending: Ending::unknown(cause), report: None }
+    }
+
+    /// The same with something to add to its cause.
+    fn but(mut self, what: &str) -> Self {
+        if let Self::Known { ending, .. } = &mut self {
+            ending.cause = format!("{}, but {what}", ending.cause);
+        }
+        self
+    }
+}
+
+impl Ending {
+    /// Of something that did not end in a sandbox.
+    pub(super) fn unknown(cause: &str) -> Self {
+        Self {
+            cause: format!("the script {cause}"),
+            exit_code: None,
+            signal: None,
+            wall_ms: 0,
+            cpu_ms: 0,
+            peak_memory_bytes: None,
+            output_bytes: 0,
+        }
+    }
+
+    fn of(report: &ExitReport) -> Self {
+        let (exit_code, signal) = match report.exit {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal)),
+            None => (None, None),
+        };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            cause: format!("the script {}", report.outcome),
+            exit_code,
+            signal,
+            wall_ms: millis(report.usage.wall()),
+            cpu_ms: millis(report.usage.cpu()),
+            peak_memory_bytes: report.usage.memory_peak.map(|bytes| bytes.0),
+            output_bytes: report.usage.output.0,
+        }
+    }
+}
