@@ -119,7 +119,8 @@ fn app(
         .nest(api::PREFIX, api)
         .at("/openapi.json", get(openapi_document))
         .at("/health", get(ops::health))
-        .at("/liveness", get(ops::liveness));
+        .at("/liveness", get(ops::liveness))
+        .at("/readiness", get(ops::readiness));
     Ok(routes
         .around(|next, request| async move { body_limit(&*next, request).await })
         .around(|next, request| async move { same_origin(&*next, request).await })
