@@ -7,6 +7,7 @@ use automa_sandbox::{EngineConfig, Protection};
 use crate::{
     actor::Actor,
     audit::Audit,
+    blocking,
     clock::{Clock, SystemClock},
     error::{Error, Result},
     event::Subscription,
@@ -84,9 +85,11 @@ impl Builder {
         if let Some(slots) = self.slots {
             engine = engine.slots(slots);
         }
-        // First of all: a host that can confine nothing leaves the store as it is.
-        let sandboxes = Sandboxes::start(engine).await?;
-        let mut automa = self.open()?;
+        // At the same time, as both take tens of milliseconds and neither needs the other.
+        let opening = blocking::run(move || self.open());
+        let (opened, sandboxes) = tokio::join!(opening, Sandboxes::start(engine));
+        // Of two failures, that another process has the store open tells more.
+        let (mut automa, sandboxes) = (opened?, sandboxes?);
         make_private(&logs).map_err(|source| Error::Directory {
             doing: "making the directory of logs",
             path: logs.clone(),

@@ -33,7 +33,6 @@ use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission},
     audit::{Action, Entry},
-    error::StoreError,
     event::Event,
     id::{ExecutionId, ScriptId, UserId},
     page::{Page, PageRequest},
@@ -291,20 +290,6 @@ fn find_program(view: &impl View, id: ExecutionId) -> Result<Ran> {
     };
     let parameters = work.parameters.as_deref().map(parameters::read).transpose()?;
     Ok(Ran { language: execution.language, source, parameters, limits: work.limits })
-}
-
-/// Uses files where that may block.
-async fn off_thread<T: Send + 'static>(
-    body: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(body).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is ending.
-            Err(_) => Err(StoreError::Closed.into()),
-        },
-    }
 }
 
 fn not_found(id: ExecutionId) -> Error {

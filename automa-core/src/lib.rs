@@ -33,6 +33,7 @@
 pub mod actor;
 pub mod audit;
 mod automa;
+mod blocking;
 pub mod clock;
 pub mod error;
 pub mod event;

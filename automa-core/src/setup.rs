@@ -29,7 +29,6 @@ mod token;
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use tokio::task;
 
 pub(crate) use self::token::Token;
 pub use self::token::stored_token;
@@ -37,7 +36,7 @@ use crate::{
     Automa, Error, Result,
     actor::{Actor, Origin, Role},
     audit::{Action, Entry},
-    error::StoreError,
+    blocking,
     store::{self, change::Change},
     user::{self, NewUser, User},
 };
@@ -149,14 +148,7 @@ impl<'a> Setup<'a> {
         body: impl FnOnce(&Token) -> T + Send + 'static,
     ) -> Result<T> {
         let token = Arc::clone(&self.automa.setup_token);
-        match task::spawn_blocking(move || body(&token)).await {
-            Ok(result) => Ok(result),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is ending.
-                Err(_) => Err(StoreError::Closed.into()),
-            },
-        }
+        blocking::run(move || Ok(body(&token))).await
     }
 }
 

@@ -47,6 +47,7 @@ use self::{
     writer::{Reopen, Request, Waiting, Writer},
 };
 use crate::{
+    blocking,
     error::StoreError,
     event::{Event, Subscription},
 };
@@ -211,15 +212,7 @@ impl Store {
         F: FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
     {
         let shared = Arc::clone(&self.handle.shared);
-        let reading = tokio::task::spawn_blocking(move || body(&shared.snapshot()?));
-        match reading.await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is ending.
-                Err(_) => Err(StoreError::Closed.into()),
-            },
-        }
+        blocking::run(move || body(&shared.snapshot()?)).await
     }
 
     /// Reads with `body`, here and now: for a few lookups by key, microseconds each.

@@ -5,11 +5,11 @@ use tokio::sync::watch;
 use super::{
     Executions, State,
     log::{LogHandle, LogReader, LogTail, WINDOW_LINES, Window},
-    off_thread,
 };
 use crate::{
-    Automa, Result,
+    Automa, Error, Result,
     actor::Permission,
+    blocking,
     event::{Event, Subscription},
     id::ExecutionId,
     store,
@@ -85,7 +85,9 @@ impl Follow {
                 }
                 Log::Finished(reader) => {
                     let reader = reader.clone();
-                    let window = off_thread(move || Ok(reader.lines(from, WINDOW_LINES)?)).await?;
+                    let window =
+                        blocking::run(move || Ok::<_, Error>(reader.lines(from, WINDOW_LINES)?))
+                            .await?;
                     return Ok(Some(window).filter(|window| !window.lines.is_empty()));
                 }
             }
@@ -106,7 +108,7 @@ impl Follow {
                 Phase::Over => {
                     let (automa, id) = (self.automa.clone(), self.id);
                     let open = move || automa.runner()?.log(id, true);
-                    return Ok(Log::Finished(off_thread(open).await?));
+                    return Ok(Log::Finished(blocking::run(open).await?));
                 }
             }
         }

@@ -11,10 +11,11 @@ use argon2::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Semaphore, task};
+use tokio::sync::Semaphore;
 
 use super::PASSWORD_MAX;
 use crate::{
+    blocking,
     clock::Clock,
     error::{Error, Result, StoreError},
 };
@@ -124,18 +125,11 @@ impl Passwords {
         #[cfg(test)]
         self.computed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // The permit goes along: the work goes on when nobody waits for it any more.
-        let computing = task::spawn_blocking(move || {
+        blocking::run(move || {
             let _permit = permit;
-            work()
-        });
-        match computing.await {
-            Ok(result) => result.map_err(Error::Hashing),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is ending.
-                Err(_) => Err(StoreError::Closed.into()),
-            },
-        }
+            work().map_err(Error::Hashing)
+        })
+        .await
     }
 
     /// How many hashes were computed so far.

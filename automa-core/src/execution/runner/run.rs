@@ -12,12 +12,12 @@ use super::{
     super::{
         Ending, Execution, Ran, Report, State, find_program,
         log::{LogOptions, LogWriter, recover},
-        off_thread, parameters,
+        parameters,
     },
     Entered, Running, told,
 };
 use crate::{
-    Error, Result,
+    Error, Result, blocking,
     error::StoreError,
     event::Event,
     id::ExecutionId,
@@ -181,7 +181,7 @@ impl Running {
             Ok((report, log)) => close(log, End::of(&report)).await,
             Err(error) => {
                 // What there is of the log can still be read.
-                if let Err(error) = off_thread(move || Ok(recover(path)?)).await {
+                if let Err(error) = blocking::run(move || Ok::<_, Error>(recover(path)?)).await {
                     tracing::error!(%id, %error, "a log could not be recovered");
                 }
                 let cause = format!("was stopped, because its log could not be written: {error}");
@@ -246,9 +246,9 @@ async fn relay(
             }
             () = sleep_until(sync_due) => {
                 // A disk may take its time, and others need this thread.
-                log = off_thread(move || {
+                log = blocking::run(move || {
                     log.sync()?;
-                    Ok(log)
+                    Ok::<_, Error>(log)
                 })
                 .await?;
             }
@@ -263,7 +263,7 @@ async fn relay(
 
 /// Finishes the log, which is complete on disk before its execution is recorded as ended.
 async fn close(log: LogWriter, end: End) -> End {
-    match off_thread(move || Ok(log.close()?)).await {
+    match blocking::run(move || Ok::<_, Error>(log.close()?)).await {
         Ok(_) => end,
         Err(error) => end.but(&format!("its log could not be completed: {error}")),
     }
