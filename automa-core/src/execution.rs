@@ -1,4 +1,38 @@
 //! Executions: one run of a version of a script, or of code that was not saved.
+//!
+//! ```standalone_crate
+//! use automa_core::{Automa, Error, actor::Actor, execution::NewExecution, script::Language};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn run(directory: &std::path::Path) -> Result<(), Error> {
+//!     let automa = Automa::builder().directory(directory).slots(1).start().await?;
+//!     let me = Actor::embedder("example");
+//!     let executions = automa.executions(&me);
+//!
+//!     let mut new = NewExecution::code(Language::Bash, "echo hello $name; echo bye");
+//!     new.parameters = Some([("name".to_owned(), "world".into())].into_iter().collect());
+//!     let id = executions.submit(new).await?.id;
+//!
+//!     // Lines come while it runs; after the last it has ended.
+//!     let (mut follow, mut next, mut lines) = (executions.follow(id)?, 1, Vec::new());
+//!     while let Some(window) = follow.next(next).await? {
+//!         next = window.next;
+//!         lines.extend(window.lines.into_iter().map(|line| line.text));
+//!     }
+//!     assert_eq!(lines, ["hello world", "bye"]);
+//!     assert_eq!(executions.get(id)?.state.name(), "succeeded");
+//!     automa.close().await;
+//!     Ok(())
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // First of all: this program also serves as the sandbox's helper.
+//!     automa_sandbox::reexec_guard();
+//!     let directory = tempfile::tempdir()?;
+//!     run(directory.path())?;
+//!     Ok(())
+//! }
+//! ```
 
 mod follow;
 mod idempotency;

@@ -257,6 +257,34 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
+    /// As [`write`](Self::write), and while the store fails again each time it is available again.
+    /// For what has to be recorded; `body` may find that it was made already.
+    ///
+    /// # Errors
+    ///
+    /// `body`'s, and [`StoreError::Closed`].
+    pub(crate) async fn insist<T, F>(&self, body: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Change) -> Result<T, StoreError> + Send + Sync + 'static,
+    {
+        let body = Arc::new(body);
+        loop {
+            let body = Arc::clone(&body);
+            match self.write(move |change: &mut Change| body(change)).await {
+                Err(error) if self.outlives(&error).await => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits until the store is available again after `error`; `false` if it is no error that passes
+    /// or the store was shut down.
+    pub(crate) async fn outlives(&self, error: &StoreError) -> bool {
+        matches!(error, StoreError::Unavailable { .. } | StoreError::Commit(_))
+            && self.settled().await == Health::Ready
+    }
+
     /// The events of all changes from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {

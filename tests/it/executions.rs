@@ -7,6 +7,7 @@ use automa_core::{
     actor::{Actor, Origin, Role},
     clock::SystemClock,
     execution::{Execution, Filter, NewExecution, Program, State, log::LogReader},
+    health::EngineHealth,
     id::{ExecutionId, UserId},
     page::PageRequest,
     script::{Language, NewScript},
@@ -178,6 +179,25 @@ fn roles_decide_here_too_and_nothing_runs_without_a_start() {
         let viewer = Actor { role: Role::Viewer, ..me() };
         let refused = automa.executions(&viewer).submit(code("true")).await.unwrap_err();
         assert_eq!(refused.to_string(), "a viewer may not run anything");
+        let id = ExecutionId::generate(&SystemClock::new());
+        for refused in [
+            automa.executions(&viewer).rerun(id, None).await.unwrap_err(),
+            automa.executions(&viewer).cancel(id).await.unwrap_err(),
+        ] {
+            assert!(matches!(refused, Error::Forbidden(_)), "{refused}");
+        }
+        for missing in [
+            automa.executions(&viewer).get(id).unwrap_err(),
+            automa.executions(&viewer).program(id).await.unwrap_err(),
+            automa.executions(&viewer).report(id).await.unwrap_err(),
+            automa.executions(&me()).rerun(id, None).await.unwrap_err(),
+            automa.executions(&me()).cancel(id).await.unwrap_err(),
+        ] {
+            assert!(matches!(missing, Error::NotFound { kind: "execution", .. }), "{missing}");
+        }
+        assert_eq!(automa.executions(&viewer).counts().unwrap().total(), 0);
+        assert_eq!(automa.health().engine, EngineHealth::NotStarted);
+        assert!(!automa.health().is_ready() && automa.protections().is_none());
         assert!(
             automa
                 .executions(&viewer)

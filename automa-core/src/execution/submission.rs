@@ -88,8 +88,8 @@ impl NewExecution {
         {
             errors.push(FieldError::new("source", "must have at most 1 MiB"));
         }
-        let parameters = self.parameters.as_ref().map(parameters::check).transpose();
-        let parameters = parameters.unwrap_or_else(|wrong| {
+        let given = self.parameters.as_ref().filter(|parameters| !parameters.is_empty());
+        let parameters = given.map(parameters::check).transpose().unwrap_or_else(|wrong| {
             errors.extend(wrong);
             None
         });

@@ -4,6 +4,20 @@ use crate::{
     store::record::{Record, golden::assert_bytes},
 };
 
+/// A server waits on whichever thread is free.
+#[expect(dead_code, reason = "that it compiles is the test")]
+fn operations_can_wait_on_any_thread(executions: &Executions<'_>, follow: &mut Follow) {
+    fn sent(_: impl Send) {}
+    let id = ExecutionId::MIN;
+    sent(executions.submit(NewExecution::code(Language::Bash, "")));
+    sent(executions.rerun(id, None));
+    sent(executions.wait(id, Instant::now()));
+    sent(executions.cancel(id));
+    sent(executions.program(id));
+    sent(executions.list(Filter::default(), PageRequest::default()));
+    sent(follow.next(1));
+}
+
 /// If this fails, the stored format has changed: make a new version of the record instead of
 /// changing the bytes.
 #[test]

@@ -149,9 +149,12 @@ fn the_same_key_is_the_same_execution() {
         assert_eq!(executions.submit(keyed("nightly", "echo once")).await.unwrap(), execution);
         let mut limited = keyed("nightly", "echo once");
         limited.limits.pids = Some(3);
-        let parameters =
-            NewExecution { parameters: Some(Parameters::new()), ..keyed("nightly", "echo once") };
-        for other in [keyed("nightly", "echo twice"), limited, parameters] {
+        let given = |value| NewExecution {
+            parameters: Some(parameters(value)),
+            ..keyed("nightly", "echo once")
+        };
+        assert_eq!(executions.submit(given(json!({}))).await.unwrap(), execution);
+        for other in [keyed("nightly", "echo twice"), limited, given(json!({ "a": 1 }))] {
             let refused = executions.submit(other).await.unwrap_err();
             assert!(matches!(refused, Error::IdempotencyMismatch), "{refused}");
         }

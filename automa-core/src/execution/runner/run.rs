@@ -1,6 +1,6 @@
 //! One execution, from where it is taken on to its recorded end.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, time::Duration};
 
 use automa_sandbox::{Child, Command, Exit, ExitReport};
 use tokio::{
@@ -21,7 +21,7 @@ use crate::{
     error::StoreError,
     event::Event,
     id::ExecutionId,
-    store::{self, Health, change::Change},
+    store::{self, change::Change},
 };
 
 /// Time that a cancelled script has to end by itself.
@@ -45,16 +45,12 @@ impl Running {
     ) {
         let Some(entered) = self.enter(id) else { return };
         let accepted = self.store.write(change).await;
-        let mut started = matches!(&accepted, Ok(execution) if execution.id == id);
+        let started = matches!(&accepted, Ok(execution) if execution.id == id);
         let in_doubt = matches!(&accepted, Err(Error::Store(StoreError::Commit(_))));
         // Whoever does not wait any more does not want to know.
         let _ = tell.send(accepted);
-        if in_doubt && self.store.settled().await == Health::Ready {
-            // Stored or not: now it can be told.
-            let found = self.store.look(|view| store::executions::get(view, id));
-            started = found.ok().flatten().is_some_and(|it| it.state == State::Running);
-        }
-        if started {
+        // Whether it was stored after all can be told when the store is available again.
+        if started || in_doubt && self.begin(id).await == Some(true) {
             self.run(entered).await;
         }
     }
@@ -131,35 +127,19 @@ impl Running {
         id: ExecutionId,
         step: impl Fn(&mut Change, &mut Execution) -> Result<T, StoreError> + Send + Sync + 'static,
     ) -> Option<T> {
-        let step = Arc::new(step);
-        loop {
-            let step = Arc::clone(&step);
-            let change = move |change: &mut Change| {
-                let Some(mut execution) = store::executions::get(change, id)? else {
-                    return Ok(None);
-                };
-                let before = execution.state;
-                let result = step(change, &mut execution)?;
-                if execution.state != before {
-                    change.emit(Event::ExecutionChanged { id, state: execution.state });
-                }
-                Ok(Some(result))
-            };
-            match self.store.write(change).await {
-                Ok(result) => return result,
-                Err(error) if self.is_over(&error).await => {}
-                Err(error) => {
-                    tracing::error!(%id, %error, "an execution could not be recorded");
-                    return None;
-                }
+        let change = move |change: &mut Change| {
+            let Some(mut execution) = store::executions::get(change, id)? else { return Ok(None) };
+            let before = execution.state;
+            let result = step(change, &mut execution)?;
+            if execution.state != before {
+                change.emit(Event::ExecutionChanged { id, state: execution.state });
             }
-        }
-    }
-
-    /// Waits for the end of a failure of the store; `false` if it is none that ends.
-    async fn is_over(&self, error: &StoreError) -> bool {
-        matches!(error, StoreError::Unavailable { .. } | StoreError::Commit(_))
-            && self.store.settled().await == Health::Ready
+            Ok(Some(result))
+        };
+        self.store.insist(change).await.unwrap_or_else(|error| {
+            tracing::error!(%id, %error, "an execution could not be recorded");
+            None
+        })
     }
 
     /// Runs it in a sandbox.
@@ -199,7 +179,7 @@ impl Running {
         let ran = loop {
             match self.store.look(|view| find_program(view, id)) {
                 Ok(ran) => break ran,
-                Err(Error::Store(error)) if self.is_over(&error).await => {}
+                Err(Error::Store(error)) if self.store.outlives(&error).await => {}
                 Err(error) => return Err(End::not_run(&error)),
             }
         };

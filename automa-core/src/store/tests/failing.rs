@@ -121,6 +121,28 @@ async fn all_that_wait_are_told_and_the_store_comes_back_by_itself() {
 }
 
 #[tokio::test]
+async fn who_insists_waits_for_the_disk() {
+    let disk = Disk::default();
+    let store = disk.store();
+    disk.fill(true);
+    // It fails once, and each time it is tried again.
+    let insisting = accepted(store.insist(|change| NOTES.put(change, 1, &Note::new(1)))).await;
+    let error = store.write(put(2)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Commit(_) | StoreError::Unavailable { .. }), "{error:?}");
+    disk.fill(false);
+    insisting.await.unwrap();
+    assert!(keys(&store).contains(&1));
+    // What fails for another reason, or for ever, is not tried again.
+    let exists = store.insist(|change| NOTES.insert(change, 1, &Note::new(1))).await;
+    assert!(matches!(exists, Err(StoreError::Exists { .. })), "{exists:?}");
+    disk.fill(true);
+    let insisting = accepted(store.insist(|change| NOTES.put(change, 3, &Note::new(3)))).await;
+    store.shutdown().await;
+    let closed = insisting.await;
+    assert!(closed.is_err(), "{closed:?}");
+}
+
+#[tokio::test]
 async fn a_store_that_fails_can_be_shut_down() {
     let disk = Disk::default();
     let store = disk.store();
