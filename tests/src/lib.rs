@@ -1,9 +1,13 @@
-//! What the integration tests share: the built program, run as root or as an ordinary user.
+//! What the integration tests share: the built program, run as root or as an ordinary user, and
+//! what talks to it when it serves.
 
 #![expect(clippy::unwrap_used, reason = "all of this is for tests, which fail by panicking")]
 
+pub mod client;
 pub mod host;
+pub mod live;
 pub mod running;
+pub mod server;
 
 use std::{
     fs,

@@ -61,7 +61,15 @@ impl Running<'_> {
     #[must_use]
     pub fn line(&self) -> String {
         let line = self.stdout.recv_timeout(DEADLINE);
-        String::from_utf8(line.unwrap_or_else(|error| panic!("no line came: {error}"))).unwrap()
+        let line = line.unwrap_or_else(|error| panic!("no line came: {error}\n{}", self.errors()));
+        String::from_utf8(line).unwrap()
+    }
+
+    /// What it has written to stderr and nobody has asked for yet.
+    #[must_use]
+    pub fn errors(&self) -> String {
+        let lines: Vec<u8> = self.stderr.try_iter().flatten().collect();
+        String::from_utf8_lossy(&lines).into_owned()
     }
 
     /// Writes to its input.
