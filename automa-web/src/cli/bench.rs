@@ -1,6 +1,7 @@
 //! `automa bench`: Automa against its bare counterpart, interleaved in one run, so that whatever
 //! else the machine does falls on both.
 
+mod http;
 mod sandbox;
 mod table;
 
@@ -22,21 +23,34 @@ pub(crate) struct Args {
     /// Fewer rounds: a first impression in seconds
     #[arg(long)]
     quick: bool,
+    /// Serve what the http suite compares with, until killed
+    #[arg(long, hide = true)]
+    hello: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Suite {
     /// Starting programs in a sandbox
     Sandbox,
+    /// Submissions, results, live logs and lists through a server
+    Http,
 }
 
 /// Runs the command.
 pub(crate) fn main(args: &Args) -> ExitCode {
-    let suites = if args.suites.is_empty() { &[Suite::Sandbox][..] } else { &args.suites };
+    if args.hello {
+        return match http::serve_hello() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let all = [Suite::Sandbox, Suite::Http];
+    let suites = if args.suites.is_empty() { &all[..] } else { &args.suites };
     let mut tables = Vec::new();
     for suite in suites {
         let result = match suite {
             Suite::Sandbox => block_on(sandbox::measure(args.quick)),
+            Suite::Http => block_on(http::measure(args.quick)),
         };
         match result.map_err(|error| error.to_string()).flatten() {
             Ok(mut measured) => tables.append(&mut measured),

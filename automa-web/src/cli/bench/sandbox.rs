@@ -131,7 +131,7 @@ impl Setup {
             }
         }
         let title = format!("{title} ({rounds} rounds, all rows interleaved)");
-        Ok(Table { title, rows, steps: medians(&times[0].steps) })
+        Ok(Table { rows, steps: medians(&times[0].steps), ..Table::new(title) })
     }
 
     fn bare(&self, program: Program) -> Result<Duration, String> {
