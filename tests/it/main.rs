@@ -6,6 +6,7 @@ mod degraded;
 mod executions;
 mod limits;
 mod memory;
+mod pages;
 mod probes;
 mod run;
 mod tree;

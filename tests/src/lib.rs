@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is for tests, which fail by panicking")]
 
+pub mod browser;
 pub mod client;
 pub mod host;
 pub mod live;
@@ -59,6 +60,20 @@ pub fn automa() -> &'static Path {
         assert!(program.exists(), "{} is not built: use tests/run", program.display());
         program
     })
+}
+
+/// A program or file that `tests/run` has installed, by its path below `tools` in the target
+/// directory.
+///
+/// # Panics
+///
+/// When it is not there.
+#[must_use]
+pub fn tool(path: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let tool = own.ancestors().nth(3).unwrap().join("tools").join(path);
+    assert!(tool.exists(), "{} is not installed: use tests/run", tool.display());
+    tool
 }
 
 /// A command that runs the built program as `user`, with nothing on its input.
