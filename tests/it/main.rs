@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api;
+mod bad_input;
 mod degraded;
+mod durable;
 mod executions;
 mod limits;
+mod live;
 mod memory;
+mod openapi;
+mod ops;
 mod pages;
 mod probes;
 mod run;

@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod document;
 pub mod host;
 pub mod live;
 pub mod running;

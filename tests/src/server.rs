@@ -201,6 +201,17 @@ impl Server {
         assert!(self.running.is_none(), "it still runs");
         self.begin(false);
     }
+
+    /// Starts it again where there is no user yet.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[track_caller]
+    pub fn restart_without_users(&mut self) {
+        assert!(self.running.is_none(), "it still runs");
+        self.begin(true);
+    }
 }
 
 impl Drop for Server {

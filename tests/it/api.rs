@@ -1,0 +1,6 @@
+//! The API of a real server, as its clients see it. One module for each part of it.
+
+mod executions;
+mod people;
+mod scripts;
+mod setup;

@@ -1,0 +1,186 @@
+//! Scripts: created, changed, kept in versions, deleted.
+
+use automa_tests::{
+    client::{Answer, Client, send},
+    server::Server,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::block_on;
+
+fn count(source: &str) -> Value {
+    json!({ "name": "count", "language": "python", "source": source })
+}
+
+/// Creates a script: its path.
+async fn created(client: &Client, body: Value) -> String {
+    let script = client.post("/api/v1/scripts", body).await.json(201);
+    format!("/api/v1/scripts/{}", script["id"].as_str().unwrap())
+}
+
+/// Changes a script whose state with this tag was read.
+async fn put(client: &Client, path: &str, tag: &str, body: &Value) -> Answer {
+    send(client.request(Method::PUT, path).header("if-match", tag).json(body)).await
+}
+
+#[test]
+fn a_script_is_created_with_all_that_belongs_to_it() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let body = json!({
+            "name": "Weekly report",
+            "language": "python",
+            "source": "print('ünï ✓')\n",
+            "description": "Sums up the week.",
+            "tags": ["report", "weekly"],
+            "parameters_schema": { "type": "object", "properties": { "week": { "type": "integer" } } },
+            "limits": { "wall_ms": 5000, "memory_bytes": 268_435_456 },
+        });
+        let answer = client.post("/api/v1/scripts", body.clone()).await;
+        let script = answer.json(201);
+        let path = format!("/api/v1/scripts/{}", script["id"].as_str().unwrap());
+        assert_eq!(answer.header("location"), path);
+        let read = client.get(&path).await;
+        assert_eq!(read.json(200), script);
+        assert!(!read.header("etag").is_empty());
+        for member in ["name", "language", "source", "description", "tags", "parameters_schema"] {
+            assert_eq!(script[member], body[member], "{member}");
+        }
+        assert_eq!(script["limits"]["wall_ms"], 5000);
+        let list = client.get("/api/v1/scripts").await.json(200);
+        let listed = list["items"].as_array().unwrap();
+        assert_eq!((listed.len(), &listed[0]["id"]), (1, &script["id"]));
+        assert!(list["next_cursor"].is_null());
+    });
+}
+
+#[test]
+fn every_change_makes_a_version_and_none_is_lost() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let path = created(&client, count("print(1)")).await;
+        let first = client.get(&path).await;
+        let tag = first.header("etag");
+        let second = put(&client, &path, tag, &count("print(2)")).await.json(200);
+        assert_eq!((&second["version"], &second["source"]), (&json!(2), &json!("print(2)")));
+        // Somebody else has read the first version and changes that.
+        let late = put(&client, &path, tag, &count("print(3)")).await;
+        assert!([409, 412].contains(&late.status), "{}", late.text());
+        late.problem(late.status);
+        let blind = send(client.request(Method::PUT, &path).json(&count("print(4)"))).await;
+        blind.problem(428);
+        let now = client.get(&path).await;
+        assert_eq!(now.json(200)["source"], "print(2)");
+        assert_ne!(now.header("etag"), tag);
+        let versions = client.get(&format!("{path}/versions")).await.json(200);
+        let numbers: Vec<&Value> =
+            versions["items"].as_array().unwrap().iter().map(|one| &one["version"]).collect();
+        assert_eq!(numbers, [2, 1]);
+        let id = path.rsplit('/').next().unwrap();
+        for (version, output) in [(json!(1), "1\n"), (json!(2), "2\n"), (Value::Null, "2\n")] {
+            let body = json!({ "script_id": id, "version": version });
+            let execution = client.post("/api/v1/executions?wait=60", body).await.json(200);
+            assert_eq!(execution["output"], output, "{execution:#}");
+        }
+        let missing = json!({ "script_id": id, "version": 3 });
+        client.post("/api/v1/executions", missing).await.problem(404);
+    });
+}
+
+#[test]
+fn of_two_changes_at_once_one_is_told() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let path = created(&client, count("print(1)")).await;
+        let read = client.get(&path).await;
+        let (two, three) = (count("print(2)"), count("print(3)"));
+        let (one, other) = tokio::join!(
+            put(&client, &path, read.header("etag"), &two),
+            put(&client, &path, read.header("etag"), &three),
+        );
+        let won = [&one, &other].iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(won, 1, "{} {}", one.text(), other.text());
+        assert_eq!(client.get(&path).await.json(200)["version"], 2);
+    });
+}
+
+#[test]
+fn a_deleted_script_is_gone_but_its_executions_stay() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let path = created(&client, count("print(1)")).await;
+        let id = path.rsplit('/').next().unwrap();
+        let body = json!({ "script_id": id });
+        let execution = client.post("/api/v1/executions?wait=60", body.clone()).await.json(200);
+        client.delete(&path).await.is(204);
+        client.get(&path).await.problem(404);
+        client.delete(&path).await.problem(404);
+        client.get(&format!("{path}/versions")).await.problem(404);
+        client.post("/api/v1/executions", body).await.problem(404);
+        assert_eq!(client.get("/api/v1/scripts").await.json(200)["items"], json!([]));
+        let kept = format!("/api/v1/executions/{}", execution["id"].as_str().unwrap());
+        assert_eq!(client.get(&kept).await.json(200)["script_id"], id);
+    });
+}
+
+#[test]
+fn lists_are_read_page_by_page() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let mut names = Vec::new();
+        for number in 0..7 {
+            let name = format!("script {number}");
+            let body = json!({ "name": name, "language": "bash", "source": "true" });
+            client.post("/api/v1/scripts", body).await.is(201);
+            names.push(name);
+        }
+        let mut seen = Vec::new();
+        let mut path = "/api/v1/scripts?limit=3".to_owned();
+        let mut pages = 0;
+        loop {
+            let page = client.get(&path).await.json(200);
+            let items = page["items"].as_array().unwrap();
+            seen.extend(items.iter().map(|item| item["name"].as_str().unwrap().to_owned()));
+            pages += 1;
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            path = format!("/api/v1/scripts?limit=3&cursor={cursor}");
+        }
+        seen.sort();
+        assert_eq!((seen, pages), (names, 3));
+        client.get("/api/v1/scripts?cursor=nonsense").await.problem(422);
+    });
+}
+
+#[test]
+fn what_cannot_be_a_script_is_refused_field_by_field() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let refused = [
+            ("name", json!("")),
+            ("name", json!("x".repeat(10_000))),
+            ("language", json!("cobol")),
+            ("source", json!("x".repeat(2_000_000))),
+            ("parameters_schema", json!({ "type": "nonsense" })),
+            ("limits", json!({ "memory_bytes": 1 })),
+        ];
+        for (field, value) in refused {
+            let mut body = count("print(1)");
+            body[field] = value;
+            let answer = client.post("/api/v1/scripts", body).await;
+            assert!([413, 422].contains(&answer.status), "{field}: {}", answer.text());
+            let problem = answer.problem(answer.status);
+            if answer.status == 422 {
+                let named = problem["errors"][0]["field"].as_str().unwrap_or_default();
+                assert!(named.starts_with(field), "{field}: {problem:#}");
+            }
+        }
+        assert_eq!(client.get("/api/v1/scripts").await.json(200)["items"], json!([]));
+    });
+}

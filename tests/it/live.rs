@@ -1,0 +1,225 @@
+//! Logs while they are written: in order, complete, for slow readers and after reconnects.
+
+use automa_tests::{
+    client::Client,
+    live::{Event, Events, Socket},
+    server::Server,
+};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite;
+
+use crate::block_on;
+
+/// Waits for a file of the execution's own before it ends, so that a test decides when.
+const GATED: &str = "echo first; for i in {1..20000}; do echo \"line $i $(printf %080d 0)\"; done";
+
+/// Lines of events or messages, checked to be numbered without gaps from `from` on.
+#[derive(Debug)]
+struct Seen {
+    next: u64,
+    texts: Vec<String>,
+}
+
+impl Seen {
+    fn from(next: u64) -> Self {
+        Self { next, texts: Vec::new() }
+    }
+
+    #[track_caller]
+    fn add(&mut self, window: &Value) {
+        for line in window["lines"].as_array().unwrap_or_else(|| panic!("{window:#}")) {
+            assert_eq!(line["n"], self.next, "a gap or a repetition");
+            assert!(["stdout", "stderr"].contains(&line["stream"].as_str().unwrap()));
+            self.texts.push(line["text"].as_str().unwrap().to_owned());
+            self.next += 1;
+        }
+    }
+}
+
+/// What [`GATED`] prints.
+fn expected() -> Vec<String> {
+    let line = |number| format!("line {number} {:080}", 0);
+    std::iter::once("first".to_owned()).chain((1..=20000).map(line)).collect()
+}
+
+#[test]
+fn a_line_is_seen_while_the_script_still_runs() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let id = client.submit("echo begun; echo wrong >&2; sleep 1000").await;
+        let mut events = Events::follow(&client, &id, None).await;
+        let mut socket = Socket::follow(&client, &id).await;
+        let (mut by_event, mut by_message) = (Seen::from(1), Seen::from(1));
+        while by_event.texts.len() < 2 {
+            by_event.add(&events.next().await.unwrap().data);
+        }
+        while by_message.texts.len() < 2 {
+            let message = socket.next().await.unwrap();
+            assert_eq!(message["type"], "log", "{message:#}");
+            by_message.add(&message);
+        }
+        for mut texts in [by_event.texts, by_message.texts] {
+            texts.sort();
+            assert_eq!(texts, ["begun", "wrong"]);
+        }
+        let execution = client.get(&format!("/api/v1/executions/{id}")).await.json(200);
+        assert_eq!(execution["state"], "running");
+        client.post_nothing(&format!("/api/v1/executions/{id}/cancel")).await;
+        let end = events.next().await.unwrap();
+        assert_eq!((end.kind.as_str(), &end.data["state"]), ("end", &json!("cancelled")));
+        assert_eq!((&end.data["id"], events.next().await), (&json!(id), None));
+        let end = socket.next().await.unwrap();
+        assert_eq!(end["type"], "end", "{end:#}");
+        assert!(end.to_string().contains("\"cancelled\""), "{end:#}");
+        assert_eq!(socket.next().await, None);
+    });
+}
+
+#[test]
+fn a_slow_reader_misses_nothing_and_slows_nobody() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let id = client.submit(GATED).await;
+        // Opened, and not read before the script has long ended.
+        let mut events = Events::follow(&client, &id, None).await;
+        let mut socket = Socket::follow(&client, &id).await;
+        let ended = client.ended(&id).await;
+        assert_eq!(ended["state"], "succeeded", "{ended:#}");
+        let mut seen = Seen::from(1);
+        let end = loop {
+            let event = events.next().await.unwrap();
+            match event.kind.as_str() {
+                "log" => seen.add(&event.data),
+                _ => break event,
+            }
+        };
+        assert_eq!((end.kind.as_str(), &end.data["state"]), ("end", &json!("succeeded")));
+        assert!(seen.texts == expected(), "{} lines", seen.texts.len());
+        let mut seen = Seen::from(1);
+        loop {
+            let message = socket.next().await.unwrap();
+            match message["type"].as_str().unwrap() {
+                "log" => seen.add(&message),
+                _ => break,
+            }
+        }
+        assert!(seen.texts == expected(), "{} lines", seen.texts.len());
+    });
+}
+
+/// Reads some events, as a browser does before its connection breaks.
+async fn some(events: &mut Events, seen: &mut Seen, count: usize) -> (Option<String>, bool) {
+    let mut last = None;
+    for _ in 0..count {
+        let Event { kind, id, data } = events.next().await.unwrap();
+        if kind == "end" {
+            return (last, true);
+        }
+        seen.add(&data);
+        last = id;
+    }
+    (last, false)
+}
+
+#[test]
+fn who_reconnects_goes_on_where_the_connection_broke() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let id = client.submit(GATED).await;
+        let mut seen = Seen::from(1);
+        let mut last: Option<String> = None;
+        let mut connections = 0;
+        loop {
+            let mut events = Events::follow(&client, &id, last.as_deref()).await;
+            connections += 1;
+            let (now, ended) = some(&mut events, &mut seen, 2).await;
+            last = now.or(last);
+            if ended {
+                break;
+            }
+        }
+        assert!(connections > 2, "one connection was enough for everything");
+        assert!(seen.texts == expected(), "{} lines", seen.texts.len());
+        // All the same after the end, from a line in the middle.
+        let mut events = Events::follow(&client, &id, Some("15000")).await;
+        let mut rest = Seen::from(15001);
+        while !some(&mut events, &mut rest, 10).await.1 {}
+        assert_eq!(rest.next, 20002);
+    });
+}
+
+#[test]
+fn what_has_not_begun_can_be_followed_from_its_start() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let mut blocking = Vec::new();
+        for _ in 0..64 {
+            blocking.push(client.submit("sleep 1000").await);
+        }
+        let id = client.submit("echo mine").await;
+        let mut events = Events::follow(&client, &id, None).await;
+        let mut socket = Socket::follow(&client, &id).await;
+        for id in &blocking {
+            client.post_nothing(&format!("/api/v1/executions/{id}/cancel")).await.is(200);
+        }
+        let first = events.next().await.unwrap();
+        assert_eq!(first.data["lines"][0]["text"], "mine");
+        let first = socket.next().await.unwrap();
+        assert_eq!(first["lines"][0]["text"], "mine");
+    });
+}
+
+#[test]
+fn many_watch_the_same_log() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let id = client.submit("read -t 1; for i in {1..500}; do echo $i; done").await;
+        let watching = (0..20).map(|_| async {
+            let mut events = Events::follow(&client, &id, None).await;
+            let mut seen = Seen::from(1);
+            while !some(&mut events, &mut seen, 1).await.1 {}
+            seen.texts.len()
+        });
+        let seen = futures_util::future::join_all(watching).await;
+        assert_eq!(seen, [500; 20]);
+    });
+}
+
+/// The status with which a socket is refused.
+async fn refused(client: &Client, id: &str, fields: &[(&'static str, &str)]) -> u16 {
+    match *Socket::open(client, id, fields).await.unwrap_err() {
+        tungstenite::Error::Http(answer) => answer.status().as_u16(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_socket_takes_a_token_in_three_places_and_from_no_other_site() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let id = client.run("echo hello").await["id"].as_str().unwrap().to_owned();
+        let token = client.token().to_owned();
+        let bearer = format!("Bearer {token}");
+        let protocol = format!("bearer.{token}");
+        for fields in [("authorization", bearer.as_str()), ("sec-websocket-protocol", &protocol)] {
+            let mut socket = Socket::open(&client, &id, &[fields]).await.unwrap();
+            let first = socket.next().await.unwrap();
+            assert_eq!(first["lines"][0]["text"], "hello", "{fields:?}");
+        }
+        assert_eq!(refused(&client, &id, &[]).await, 401);
+        assert_eq!(refused(&client, &id, &[("authorization", "Bearer x")]).await, 401);
+        assert_eq!(refused(&client, &id, &[("sec-websocket-protocol", "bearer.x")]).await, 401);
+        let unknown = "00000000-0000-7000-8000-000000000000";
+        assert_eq!(refused(&client, unknown, &[("authorization", &bearer)]).await, 404);
+        // What a client says is of no importance.
+        let mut socket = Socket::follow(&client, &id).await;
+        socket.send("{\"type\":\"nonsense\"}").await;
+        assert_eq!(socket.next().await.unwrap()["type"], "log");
+    });
+}

@@ -1,0 +1,172 @@
+//! The document that describes the API: valid, complete, and true.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use automa_tests::{
+    User,
+    client::{Client, PASSWORD, send},
+    command_of,
+    document::{Document, Operation},
+    public_dir,
+    server::Server,
+    tool,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::block_on;
+
+#[test]
+fn the_document_is_valid_for_two_validators() {
+    let server = Server::start();
+    let document = block_on(Document::read(&server.anonymous())).0;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let dir = public_dir();
+    let file = dir.path().join("openapi.json");
+    fs::write(&file, document.to_string()).unwrap();
+    let validate = |program: &Path, args: &[&Path]| {
+        let mut command = command_of(program, User::all()[0]);
+        command.args(args).arg(&file).current_dir(dir.path());
+        // It would ask for a newer version of itself.
+        command.env("REDOCLY_TELEMETRY", "off").env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true");
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    };
+    validate(&tool("python/bin/openapi-spec-validator"), &[]);
+    let redocly = tool("node_modules/.bin/redocly");
+    validate(&tool("node"), &[&redocly, Path::new("lint"), Path::new("--extends=spec")]);
+}
+
+#[test]
+fn operations_have_what_generators_need() {
+    let server = Server::start();
+    let document = block_on(Document::read(&server.anonymous()));
+    let mut ids = BTreeSet::new();
+    for operation in document.operations() {
+        let name = operation.name();
+        let id = operation.about["operationId"].as_str();
+        let id = id.unwrap_or_else(|| panic!("{name} has no operationId"));
+        assert!(ids.insert(id.to_owned()), "{name}: {id} is there twice");
+        assert!(operation.about["summary"].is_string(), "{name} has no summary");
+        assert!(operation.about["tags"].is_array(), "{name} has no tags");
+    }
+}
+
+/// Calls operations and checks each answer against the document.
+struct Tour {
+    document: Document,
+    operations: Vec<Operation>,
+    called: BTreeSet<String>,
+}
+
+impl Tour {
+    async fn new(client: &Client) -> Self {
+        let document = Document::read(client).await;
+        let operations = document.operations();
+        Self { document, operations, called: BTreeSet::new() }
+    }
+
+    /// Calls the operation that a path belongs to; it has to succeed.
+    async fn call(&mut self, client: &Client, method: Method, path: &str, body: Value) -> Value {
+        let mut request = client.request(method.clone(), path);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        if method == Method::PUT {
+            let read = client.get(path).await;
+            request = request.header("if-match", read.header("etag"));
+        }
+        let answer = send(request).await;
+        assert!((200..300).contains(&answer.status), "{method} {path}: {}", answer.text());
+        let operation = self.operation(method.as_str(), path);
+        self.document.assert_describes(&operation, &answer);
+        self.called.insert(operation.name());
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+
+    fn operation(&self, method: &str, path: &str) -> Operation {
+        let path = path.split('?').next().unwrap();
+        let fits = |operation: &&Operation| {
+            let mut parts = operation.path.split('/').zip(path.split('/'));
+            operation.method == method
+                && operation.path.split('/').count() == path.split('/').count()
+                && parts.all(|(template, part)| template == part || template.starts_with('{'))
+        };
+        // A fixed part is more exact than a parameter.
+        let mut fitting: Vec<&Operation> = self.operations.iter().filter(fits).collect();
+        fitting.sort_by_key(|operation| operation.path.matches('{').count());
+        let found = fitting.first();
+        (*found.unwrap_or_else(|| panic!("{method} {path} is not in the document"))).clone()
+    }
+
+    fn assert_complete(&self) {
+        let all: BTreeSet<String> = self.operations.iter().map(Operation::name).collect();
+        let missing: Vec<&String> = all.difference(&self.called).collect();
+        assert!(missing.is_empty(), "operations that are never called: {missing:#?}");
+    }
+}
+
+fn id(value: &Value) -> String {
+    value["id"].as_str().unwrap_or_else(|| panic!("no id in {value:#}")).to_owned()
+}
+
+#[test]
+fn every_operation_answers_as_described() {
+    block_on(async {
+        let server = Server::start();
+        let anonymous = server.anonymous();
+        let mut tour = Tour::new(&anonymous).await;
+        let body = json!({
+            "token": server.setup_token(), "username": "admin",
+            "email": "admin@example.com", "password": PASSWORD,
+        });
+        let nothing = Value::Null;
+        let v1 = |path: &str| format!("/api/v1/{path}");
+        tour.call(&anonymous, Method::POST, &v1("auth/setup"), body).await;
+        let body = json!({ "username": "admin", "password": PASSWORD });
+        let tokens = tour.call(&anonymous, Method::POST, &v1("auth/login"), body).await;
+        let body = json!({ "refresh_token": tokens["refresh_token"] });
+        let tokens = tour.call(&anonymous, Method::POST, &v1("auth/refresh"), body).await;
+        let client = anonymous.with_token(tokens["access_token"].as_str().unwrap());
+        let get = Method::GET;
+        tour.call(&client, get.clone(), &v1("auth/me"), nothing.clone()).await;
+
+        let body = json!({ "name": "x", "language": "bash", "source": "echo one" });
+        let script = id(&tour.call(&client, Method::POST, &v1("scripts"), body.clone()).await);
+        let script = v1(&format!("scripts/{script}"));
+        tour.call(&client, Method::PUT, &script, body).await;
+        for path in [v1("scripts"), script.clone(), format!("{script}/versions")] {
+            tour.call(&client, get.clone(), &path, nothing.clone()).await;
+        }
+
+        let body = json!({ "language": "bash", "source": "echo one; sleep 1000" });
+        let running = id(&tour.call(&client, Method::POST, &v1("executions"), body).await);
+        let running = v1(&format!("executions/{running}"));
+        tour.call(&client, Method::POST, &format!("{running}/cancel"), nothing.clone()).await;
+        let body = json!({ "language": "bash", "source": "echo one" });
+        let ended = tour.call(&client, Method::POST, &v1("executions?wait=60"), body).await;
+        let ended = v1(&format!("executions/{}", id(&ended)));
+        tour.call(&client, Method::POST, &format!("{ended}/rerun"), json!({})).await;
+        for path in [
+            v1("executions"),
+            v1("executions/count"),
+            ended.clone(),
+            format!("{ended}/log"),
+            format!("{ended}/log/stream"),
+        ] {
+            tour.call(&client, get.clone(), &path, nothing.clone()).await;
+        }
+        for path in ["/health", "/liveness", "/readiness"] {
+            // They need no prefix, and may be told of in the document or not.
+            client.get(path).await.is(200);
+            if tour.operations.iter().any(|operation| operation.path == path) {
+                tour.call(&client, get.clone(), path, nothing.clone()).await;
+            }
+        }
+
+        tour.call(&client, Method::DELETE, &script, nothing.clone()).await;
+        tour.call(&client, Method::POST, &v1("auth/logout"), nothing).await;
+        tour.assert_complete();
+    });
+}
