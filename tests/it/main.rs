@@ -6,6 +6,7 @@ mod api;
 mod bad_input;
 mod degraded;
 mod durable;
+mod examples;
 mod executions;
 mod limits;
 mod live;
