@@ -2,8 +2,13 @@
 
 use std::panic::AssertUnwindSafe;
 
-use automa_tests::browser::{Browser, Scheme};
+use automa_tests::{
+    browser::{Browser, Scheme},
+    client::{Client, PASSWORD},
+    server::Server,
+};
 use futures_util::FutureExt;
+use serde_json::json;
 
 use crate::block_on;
 
@@ -24,6 +29,172 @@ fn the_browser_sees_what_is_wrong() {
         let quiet = AssertUnwindSafe(browser.assert_quiet("x")).catch_unwind().await;
         assert!(quiet.is_err(), "the page has complained");
         browser.assert_quiet("x").await;
-        browser.screenshot("x").await;
+    });
+}
+
+/// What a newcomer does in the first minute.
+#[test]
+fn from_the_setup_link_to_the_report() {
+    block_on(async {
+        let server = Server::start();
+        let browser = Browser::open().await;
+        browser.view(1280, Scheme::Light).await;
+        browser.goto(server.setup_link()).await;
+        browser.fill("#username", "admin").await;
+        browser.fill("#email", "admin@example.com").await;
+        browser.fill("#password", PASSWORD).await;
+        browser.click("form[action='/setup'] button").await;
+
+        browser.shows("h1", "Welcome").await;
+        assert_eq!(browser.path().await, "/");
+        let script = browser.find("textarea[name=source]").await.prop("value").await.unwrap();
+        assert!(script.is_some_and(|script| script.contains("echo")), "a script is there already");
+        browser.click("form[action='/run'] button").await;
+
+        browser.shows("#log", "Done.").await;
+        browser.shows("#outcome", "succeeded").await;
+        browser.shows("#protections", "enforced").await;
+        assert!(browser.path().await.starts_with("/executions/"));
+        browser.assert_quiet("the first minute").await;
+    });
+}
+
+#[test]
+fn lines_appear_and_the_outcome_changes_while_one_looks() {
+    block_on(async {
+        let server = Server::start();
+        let browser = signed_in(&server).await;
+        browser.goto(&format!("{}/run", server.url())).await;
+        browser.fill("#source", "while sleep 0.1; do echo \"tick $((++i))\"; done").await;
+        browser.click("main form button[type=submit]").await;
+        browser.shows("#log", "tick 1").await;
+        let loaded = browser.evaluate("window.loadedOnce = true; return location.href").await;
+        let lines = "return document.querySelectorAll('#log .n').length";
+        let before = browser.evaluate(lines).await.as_u64().unwrap();
+        browser.shows("#log", &format!("tick {}", before + 3)).await;
+        browser.click("#actions button").await;
+        browser.shows("#outcome", "cancelled").await;
+        browser.shows("#log", "End of log").await;
+        assert_eq!(browser.evaluate("return location.href").await, loaded);
+        browser.assert_quiet("a live log").await;
+    });
+}
+
+/// Output that would be markup, or a terminal's commands, is text.
+#[test]
+fn what_scripts_print_is_only_text() {
+    block_on(async {
+        let server = Server::start();
+        let browser = signed_in(&server).await;
+        let client = server.anonymous().sign_in("admin").await;
+        let source = "echo '<img src=x onerror=alert(1)><script>alert(2)</script>'; \
+            printf '\\033]0;title\\a\\033[31mred\\033[0m \\033[2J\\n'; echo '{{ 1 }} &amp;'";
+        let execution = client.run(source).await;
+        let id = execution["id"].as_str().unwrap();
+        browser.goto(&format!("{}/executions/{id}", server.url())).await;
+        browser.shows("#log", "<img src=x onerror=alert(1)><script>alert(2)</script>").await;
+        browser.shows("#log", "{{ 1 }} &amp;").await;
+        browser.shows("#log", "red").await;
+        assert_eq!(
+            browser.evaluate("return document.querySelectorAll('#log img').length").await,
+            0
+        );
+        browser.assert_quiet("hostile output").await;
+    });
+}
+
+/// A browser in which the first admin has just been made.
+async fn signed_in(server: &Server) -> Browser {
+    server.set_up().await;
+    let browser = Browser::open().await;
+    browser.view(1280, Scheme::Light).await;
+    browser.goto(&format!("{}/sign-in", server.url())).await;
+    sign_in(&browser).await;
+    browser
+}
+
+async fn sign_in(browser: &Browser) {
+    browser.fill("#username", "admin").await;
+    browser.fill("#password", PASSWORD).await;
+    browser.click("form[action='/sign-in'] button").await;
+    browser.find("nav[aria-label=Main]").await;
+}
+
+/// Every size and colour that pages are made for.
+const VIEWS: [(u32, Scheme); 4] =
+    [(1280, Scheme::Light), (1280, Scheme::Dark), (390, Scheme::Light), (390, Scheme::Dark)];
+
+/// Looks at a page in every way.
+async fn look(browser: &Browser, url: &str, name: &str) {
+    for (width, scheme) in VIEWS {
+        browser.view(width, scheme).await;
+        browser.goto(url).await;
+        let page = format!("{name}-{width}-{}", scheme.name());
+        browser.screenshot(&page).await;
+        browser.assert_fits(&page).await;
+        browser.assert_accessible(&page).await;
+    }
+    browser.assert_quiet(name).await;
+}
+
+/// Something of everything that pages show; the ids of a script and of executions.
+async fn fill(client: &Client) -> (String, [String; 3]) {
+    let body = json!({
+        "name": "Weekly report with a name that is long enough to be cut somewhere",
+        "language": "python",
+        "source": "import os\n\nfor week in range(int(os.environ['weeks'])):\n    print('week', week)\n",
+        "description": "Sums up the week.",
+        "tags": ["report", "weekly"],
+        "parameters_schema": {
+            "type": "object",
+            "properties": { "weeks": { "type": "integer", "default": 3, "description": "How many" } },
+        },
+    });
+    let script = client.post("/api/v1/scripts", body).await.json(201);
+    let body = json!({ "script_id": script["id"], "parameters": { "weeks": 3 } });
+    let succeeded = client.post("/api/v1/executions?wait=60", body).await.json(200);
+    let failed = client.run("echo working; echo 'cannot go on' >&2; exit 3").await;
+    let long =
+        "for i in {1..3000}; do echo \"line $i of a log that is long $(printf %0200d $i)\"; done";
+    client.run(long).await;
+    let running = client.submit("echo begun; sleep 1000").await;
+    client.logged(&running, "begun").await;
+    let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
+    (id(&script), [id(&succeeded), id(&failed), running])
+}
+
+#[test]
+fn every_page_can_be_used_by_everybody() {
+    block_on(async {
+        let server = Server::start();
+        let browser = Browser::open().await;
+        let url = |path: &str| format!("{}{path}", server.url());
+        look(&browser, server.setup_link(), "setup").await;
+        let client = server.set_up().await;
+        look(&browser, &url("/sign-in"), "sign-in").await;
+        sign_in(&browser).await;
+        for (path, name) in
+            [("/", "welcome"), ("/scripts", "scripts-none"), ("/executions", "executions-none")]
+        {
+            look(&browser, &url(path), name).await;
+        }
+        let (script, [succeeded, failed, running]) = fill(&client).await;
+        let pages = [
+            ("/".to_owned(), "overview"),
+            ("/run".to_owned(), "run"),
+            ("/scripts".to_owned(), "scripts"),
+            ("/scripts/new".to_owned(), "script-new"),
+            (format!("/scripts/{script}"), "script"),
+            (format!("/scripts/{script}/edit"), "script-edit"),
+            (format!("/scripts/{script}/versions"), "script-versions"),
+            (format!("/scripts/{script}/executions"), "script-executions"),
+            ("/executions".to_owned(), "executions"),
+            (format!("/executions/{succeeded}"), "execution-succeeded"),
+            (format!("/executions/{failed}"), "execution-failed"),
+            (format!("/executions/{running}"), "execution-running"),
+        ];
+        for (path, name) in pages {
+            look(&browser, &url(&path), name).await;
+        }
     });
 }
