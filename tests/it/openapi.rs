@@ -166,7 +166,8 @@ fn every_operation_answers_as_described() {
         }
 
         tour.call(&client, Method::DELETE, &script, nothing.clone()).await;
-        tour.call(&client, Method::POST, &v1("auth/logout"), nothing).await;
+        let body = json!({ "refresh_token": tokens["refresh_token"] });
+        tour.call(&client, Method::POST, &v1("auth/logout"), body).await;
         tour.assert_complete();
     });
 }

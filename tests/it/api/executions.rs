@@ -175,18 +175,6 @@ fn parameters_are_checked_against_the_schema_of_the_script() {
 }
 
 #[test]
-fn a_result_value_is_returned() {
-    block_on(async {
-        let server = Server::start();
-        let client = server.set_up().await;
-        let execution = client.run("echo '{\"rows\": 3}' >\"$AUTOMA_RESULT\"").await;
-        assert_eq!(execution["result"], json!({ "rows": 3 }), "{execution:#}");
-        let execution = client.run("true").await;
-        assert!(execution["result"].is_null(), "{execution:#}");
-    });
-}
-
-#[test]
 fn limits_hold_and_are_named() {
     block_on(async {
         let server = Server::start();
@@ -269,7 +257,7 @@ fn an_execution_is_run_again_with_the_same_or_other_parameters() {
             assert_ne!(id, first);
             assert_eq!(again.header("location"), format!("{ALL}/{id}"));
             let ended = client.ended(&id).await;
-            assert_eq!((&ended["state"], &ended["attempt"]), (&json!("succeeded"), &json!(1)));
+            assert_eq!((&ended["state"], &ended["rerun_of"]), (&json!("succeeded"), &json!(first)));
             client.logged(&id, output).await;
         }
         let none = client.post_nothing(&path).await.json(202);
