@@ -10,8 +10,21 @@ use tokio_tungstenite::tungstenite;
 
 use crate::block_on;
 
-/// Waits for a file of the execution's own before it ends, so that a test decides when.
-const GATED: &str = "echo first; for i in {1..20000}; do echo \"line $i $(printf %080d 0)\"; done";
+/// Prints so many numbered lines, of about 100 bytes each, faster than anybody reads.
+async fn submit_lines(client: &Client, count: usize) -> String {
+    let source = format!("for i in range(1, {count} + 1): print(f'line {{i}} {{0:080}}')");
+    let body = json!({
+        "language": "python", "source": source,
+        "limits": { "cpus": 2, "output_bytes": 1_000_000_000 },
+    });
+    let execution = client.post("/api/v1/executions", body).await.json(202);
+    execution["id"].as_str().unwrap().to_owned()
+}
+
+/// What such a script prints.
+fn expected(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("line {number} {:080}", 0)).collect()
+}
 
 /// Lines of events or messages, checked to be numbered without gaps from `from` on.
 #[derive(Debug)]
@@ -34,12 +47,6 @@ impl Seen {
             self.next += 1;
         }
     }
-}
-
-/// What [`GATED`] prints.
-fn expected() -> Vec<String> {
-    let line = |number| format!("line {number} {:080}", 0);
-    std::iter::once("first".to_owned()).chain((1..=20000).map(line)).collect()
 }
 
 #[test]
@@ -81,7 +88,9 @@ fn a_slow_reader_misses_nothing_and_slows_nobody() {
     block_on(async {
         let server = Server::start();
         let client = server.set_up().await;
-        let id = client.submit(GATED).await;
+        // More than what the kernel keeps for a connection that is not read.
+        let count = 150_000;
+        let id = submit_lines(&client, count).await;
         // Opened, and not read before the script has long ended.
         let mut events = Events::follow(&client, &id, None).await;
         let mut socket = Socket::follow(&client, &id).await;
@@ -96,7 +105,7 @@ fn a_slow_reader_misses_nothing_and_slows_nobody() {
             }
         };
         assert_eq!((end.kind.as_str(), &end.data["state"]), ("end", &json!("succeeded")));
-        assert!(seen.texts == expected(), "{} lines", seen.texts.len());
+        assert!(seen.texts == expected(count), "{} lines", seen.texts.len());
         let mut seen = Seen::from(1);
         loop {
             let message = socket.next().await.unwrap();
@@ -105,7 +114,7 @@ fn a_slow_reader_misses_nothing_and_slows_nobody() {
                 _ => break,
             }
         }
-        assert!(seen.texts == expected(), "{} lines", seen.texts.len());
+        assert!(seen.texts == expected(count), "{} lines", seen.texts.len());
     });
 }
 
@@ -128,7 +137,8 @@ fn who_reconnects_goes_on_where_the_connection_broke() {
     block_on(async {
         let server = Server::start();
         let client = server.set_up().await;
-        let id = client.submit(GATED).await;
+        let count = 20_000;
+        let id = submit_lines(&client, count).await;
         let mut seen = Seen::from(1);
         let mut last: Option<String> = None;
         let mut connections = 0;
@@ -142,12 +152,12 @@ fn who_reconnects_goes_on_where_the_connection_broke() {
             }
         }
         assert!(connections > 2, "one connection was enough for everything");
-        assert!(seen.texts == expected(), "{} lines", seen.texts.len());
+        assert!(seen.texts == expected(count), "{} lines", seen.texts.len());
         // All the same after the end, from a line in the middle.
         let mut events = Events::follow(&client, &id, Some("15000")).await;
-        let mut rest = Seen::from(15001);
+        let mut rest = Seen::from(15_001);
         while !some(&mut events, &mut rest, 10).await.1 {}
-        assert_eq!(rest.next, 20002);
+        assert_eq!(rest.next, 20_001);
     });
 }
 
