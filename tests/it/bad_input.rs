@@ -29,7 +29,8 @@ struct Target<'a> {
     document: &'a Document,
     operation: Operation,
     client: Client,
-    /// The path of something that exists.
+    /// Something that exists, and its path.
+    id: String,
     path: String,
 }
 
@@ -148,22 +149,29 @@ impl Target<'_> {
         }
     }
 
-    /// Ids that nothing has, and what is no id at all.
+    /// Ids and numbers that nothing has, and what is none at all.
     async fn bad_ids(&self) {
-        if self.operation.parameters("path").is_empty() {
-            return;
-        }
         let name = self.operation.name();
-        let request = |id: &str| {
-            let request = self.request(&self.operation.path_with(id)).header("if-match", "\"1\"");
+        let request = |path: &str| {
+            let request = self.request(path).header("if-match", "\"1\"");
             if self.operation.body().is_some() { request.json(&self.body()) } else { request }
         };
-        let status = self.sends(request(UNKNOWN), "an unknown id").await;
-        assert_eq!(status, 404, "{name} with an unknown id");
         let long = "x".repeat(5000);
-        for id in ["x", "0", "-1", "%00", "%ff", "..%2f..", "%20", "1e9", "null", "ü", &long] {
-            let status = self.sends(request(id), id).await;
-            assert!([400, 404, 422].contains(&status), "{name} with the id {id}: {status}");
+        for parameter in self.operation.parameters("path") {
+            let path = |value: &str| {
+                // All others are as they should be.
+                let path = self.operation.path_with(parameter, value);
+                path.replace("{id}", &self.id).replace("{number}", "1")
+            };
+            let unknown = if parameter == "id" { UNKNOWN } else { "4000000000" };
+            let status = self.sends(request(&path(unknown)), unknown).await;
+            assert_eq!(status, 404, "{name} with an unknown {parameter}");
+            for bad in ["x", "0", "-1", "%00", "%ff", "..%2f..", "%20", "1e9", "null", "ü", &long]
+            {
+                let status = self.sends(request(&path(bad)), bad).await;
+                let refused = [400, 404, 422].contains(&status);
+                assert!(refused, "{name} with the {parameter} {bad}: {status}");
+            }
         }
     }
 
@@ -249,8 +257,9 @@ fn bad_input_is_answered_with_a_problem() {
             // Each with a session of its own: some operations end it.
             let client = anonymous.sign_in("admin").await;
             let existing = if operation.path.contains("/scripts") { &script } else { &execution };
-            let path = operation.path_with(existing["id"].as_str().unwrap());
-            let target = Target { document: &document, operation, client, path };
+            let id = existing["id"].as_str().unwrap().to_owned();
+            let path = operation.path_of(&id);
+            let target = Target { document: &document, operation, client, id, path };
             target.bad_tokens(&anonymous).await;
             target.bad_bodies().await;
             target.bad_ids().await;
@@ -268,9 +277,9 @@ fn bad_input_before_setup_makes_nobody_an_admin() {
         let client = server.anonymous();
         let document = Document::read(&client).await;
         for operation in document.operations() {
-            let path = operation.path_with(UNKNOWN);
-            let client = client.clone();
-            let target = Target { document: &document, operation, client, path };
+            let path = operation.path_of(UNKNOWN);
+            let (client, id) = (client.clone(), UNKNOWN.to_owned());
+            let target = Target { document: &document, operation, client, id, path };
             target.bad_tokens(&server.anonymous()).await;
             if target.operation.is_public() {
                 target.bad_bodies().await;
@@ -289,7 +298,7 @@ fn wrong_methods_are_told_the_right_ones() {
         let document = Document::read(&client).await;
         let operations = document.operations();
         for operation in &operations {
-            let path = operation.path_with(UNKNOWN);
+            let path = operation.path_of(UNKNOWN);
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
                 // A fixed path may be taken for a parameter by another operation.
                 let known = operations.iter().any(|other| {

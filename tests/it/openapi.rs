@@ -136,7 +136,8 @@ fn every_operation_answers_as_described() {
         let script = id(&tour.call(&client, Method::POST, &v1("scripts"), body.clone()).await);
         let script = v1(&format!("scripts/{script}"));
         tour.call(&client, Method::PUT, &script, body).await;
-        for path in [v1("scripts"), script.clone(), format!("{script}/versions")] {
+        let versions = format!("{script}/versions");
+        for path in [v1("scripts"), script.clone(), format!("{versions}/1"), versions] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;
         }
 

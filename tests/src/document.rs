@@ -36,14 +36,16 @@ impl Operation {
         here.filter_map(|one| one["name"].as_str()).collect()
     }
 
-    /// Its path with this value for each parameter.
+    /// Its path with this id, and 1 for every other parameter.
     #[must_use]
-    pub fn path_with(&self, value: &str) -> String {
-        let mut path = self.path.clone();
-        for name in self.parameters("path") {
-            path = path.replace(&format!("{{{name}}}"), value);
-        }
-        path
+    pub fn path_of(&self, id: &str) -> String {
+        self.path_with("id", id).replace("{number}", "1")
+    }
+
+    /// Its path with this value for one parameter; the others stay in braces.
+    #[must_use]
+    pub fn path_with(&self, name: &str, value: &str) -> String {
+        self.path.replace(&format!("{{{name}}}"), value)
     }
 
     /// The schema of its JSON body, if it takes one.
