@@ -193,11 +193,9 @@ impl Browser {
     pub async fn screenshot(&self, name: &str) {
         let Some(directory) = std::env::var_os(SCREENSHOTS).map(PathBuf::from) else { return };
         fs::create_dir_all(&directory).unwrap();
-        let layout = self.protocol("Page.getLayoutMetrics", json!({})).await;
-        let size = &layout["cssContentSize"];
-        let clip = json!({
-            "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1,
-        });
+        let script = "const page = document.documentElement;
+            return { x: 0, y: 0, width: page.scrollWidth, height: page.scrollHeight, scale: 1 };";
+        let clip = self.evaluate(script).await;
         let wanted = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let picture = self.protocol("Page.captureScreenshot", wanted).await;
         let picture = BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
