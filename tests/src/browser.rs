@@ -86,6 +86,8 @@ impl Browser {
             "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false,
         });
         self.protocol("Emulation.setDeviceMetricsOverride", size).await;
+        // As on phones, where they take no room.
+        self.protocol("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
         let features = json!({ "features": [
             { "name": "prefers-color-scheme", "value": scheme.name() },
             { "name": "prefers-reduced-motion", "value": "reduce" },
