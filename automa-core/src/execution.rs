@@ -103,7 +103,7 @@ pub struct Execution {
     /// When it ended.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::optional")]
     pub finished_at: Option<Timestamp>,
-    /// 1, and one more for each re-run that led here.
+    /// 1, and one more for each time that it was tried again by itself.
     pub attempt: u32,
     /// The execution that this one is a re-run of.
     pub rerun_of: Option<ExecutionId>,

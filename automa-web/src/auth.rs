@@ -40,17 +40,24 @@ impl Caller {
 
     /// Who calls the API: by the `Authorization` header, else by the cookie of a page.
     pub(crate) fn of_api(request: &Request) -> Result<Self, Problem> {
-        match request.header(header::AUTHORIZATION) {
-            Some(value) => match bearer(value) {
-                Some(token) => Self::of_token(request, token, Origin::Api),
-                None => Err(Problem::unauthorized("`Authorization` must be `Bearer` and a token")),
-            },
-            None => match cookie::access(request) {
-                Some(token) => Self::of_token(request, &token, Origin::Web),
-                None => Err(Problem::unauthorized("sign in first, at `POST /api/v1/auth/login`")),
-            },
+        let origin = match request.header(header::AUTHORIZATION) {
+            Some(_) => Origin::Api,
+            None => Origin::Web,
+        };
+        match access_token(request)? {
+            Some(token) => Self::of_token(request, &token, origin),
+            None => Err(Problem::unauthorized("sign in first, at `POST /api/v1/auth/login`")),
         }
     }
+}
+
+/// The access token of a request, if it has one.
+pub(crate) fn access_token(request: &Request) -> Result<Option<String>, Problem> {
+    let Some(value) = request.header(header::AUTHORIZATION) else {
+        return Ok(cookie::access(request));
+    };
+    let token = bearer(value).map(|token| Some(token.to_owned()));
+    token.ok_or_else(|| Problem::unauthorized("`Authorization` must be `Bearer` and a token"))
 }
 
 /// The token of an `Authorization` header's value (RFC 6750).

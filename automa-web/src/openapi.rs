@@ -107,12 +107,10 @@ fn mend_content(content: &mut Value) {
         .map(|(kind, mut media)| {
             let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
             if kind == "text/event-stream" {
-                let event = media["schema"]["items"].take();
-                let description = "Events; the data of each is JSON of `x-event-schema`";
-                media = json!({
-                    "schema": {"type": "string", "description": description},
-                    "x-event-schema": event,
-                });
+                let event = media["schema"]["items"]["$ref"].as_str().unwrap_or_default();
+                let event = event.rsplit('/').next().unwrap_or_default();
+                let description = format!("Events; the data of each is JSON, a `{event}`");
+                media = json!({"schema": {"type": "string", "description": description}});
             }
             (kind, media)
         })
@@ -237,7 +235,8 @@ mod tests {
                 "requestBody": {"content": {"application/json; charset=utf-8": {
                     "schema": {"$ref": "#/components/schemas/New"}}}},
                 "responses": {"201": {"description": "", "headers": {"LOCATION": {}},
-                    "content": {"text/event-stream": {"schema": {"type": "array", "items": {}}}}}},
+                    "content": {"text/event-stream": {"schema": {
+                        "type": "array", "items": {"$ref": "#/components/schemas/Tick"}}}}}},
             }}},
             "components": {"schemas": {
                 "New": {"type": "object", "required": ["name"], "properties": {
@@ -260,7 +259,8 @@ mod tests {
         let created = &post["responses"]["201"];
         assert_eq!(created["description"], "Created");
         assert!(created["headers"]["Location"].is_object());
-        assert_eq!(created["content"]["text/event-stream"]["schema"]["type"], "string");
+        let events = &created["content"]["text/event-stream"]["schema"];
+        assert_eq!(events["description"], "Events; the data of each is JSON, a `Tick`");
     }
 
     #[test]

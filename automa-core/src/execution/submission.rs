@@ -192,7 +192,7 @@ impl Executions<'_> {
                 script: before.script,
                 script_name: before.script_name,
                 work,
-                attempt: before.attempt.saturating_add(1),
+                attempt: 1,
                 rerun_of: Some(id),
                 key: None,
             })

@@ -20,7 +20,7 @@ use super::{
     wire::{OneOf, Text},
 };
 use crate::{
-    auth::{ACCESS_SECONDS, Auth, Keys, client, cookie},
+    auth::{ACCESS_SECONDS, Auth, Keys, access_token, client, cookie},
     problem::Problem,
 };
 
@@ -156,16 +156,21 @@ impl AuthApi {
 
     /// Sign out.
     ///
-    /// Ends the session of the refresh token; one that has ended already is as good.
+    /// Ends the session of the refresh token, or without a body that of the access token. One that
+    /// has ended already is as good.
     #[oai(path = "/logout", method = "post", operation_id = "logOut")]
     async fn log_out(
         &self,
         request: &Request,
         Data(automa): Data<&Automa>,
         Data(keys): Data<&Arc<Keys>>,
-        Body(body): Body<Refresh>,
+        Body(body): Body<Option<Refresh>>,
     ) -> Result<SignedOut, Problem> {
-        if let Some((session, _)) = keys.refreshable(&body.refresh_token) {
+        let session = match body {
+            Some(Refresh { refresh_token }) => keys.refreshable(&refresh_token).map(|it| it.0),
+            None => access_token(request)?.and_then(|token| keys.session(&token)),
+        };
+        if let Some(session) = session {
             automa.sessions().end(session).await?;
         }
         cookie::clear(request);
