@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use automa_sandbox::{Child, Command, Exit, ExitReport};
 use tokio::{
     sync::{oneshot, watch},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -26,6 +26,9 @@ use crate::{
 
 /// Time that a cancelled script has to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Time that a store which fails has to recover once Automa is told to stop.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a run came out.
 enum End {
@@ -136,10 +139,21 @@ impl Running {
             }
             Ok(Some(result))
         };
-        self.store.insist(change).await.unwrap_or_else(|error| {
+        let result = tokio::select! {
+            biased;
+            result = self.store.insist(change) => result,
+            () = self.patience() => Err(StoreError::Closed),
+        };
+        result.unwrap_or_else(|error| {
             tracing::error!(%id, %error, "an execution could not be recorded");
             None
         })
+    }
+
+    /// Waits until Automa is told to stop, and a while longer.
+    async fn patience(&self) {
+        told(&mut self.stop.subscribe()).await;
+        sleep(LAST_PATIENCE).await;
     }
 
     /// Runs it in a sandbox.
