@@ -1,8 +1,9 @@
 //! The handle on everything: what an embedding program opens, uses and closes.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use automa_sandbox::{EngineConfig, Protection};
+use tokio::time::timeout;
 
 use crate::{
     actor::Actor,
@@ -198,6 +199,18 @@ impl Automa {
     #[must_use]
     pub fn protections(&self) -> Option<Vec<Protection>> {
         self.runner.as_ref().map(|runner| runner.protections())
+    }
+
+    /// As [`close`](Self::close), but cancels what is still running after `grace`: a script that
+    /// never ends does not keep the program from it.
+    pub async fn close_within(&self, grace: Duration) {
+        let mut closing = pin!(self.close());
+        if timeout(grace, &mut closing).await.is_err() {
+            if let Some(runner) = &self.runner {
+                runner.cancel_all();
+            }
+            closing.await;
+        }
     }
 
     /// Waits for what is running, leaves what is queued for the next start, and closes the store.

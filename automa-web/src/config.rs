@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
@@ -19,6 +20,9 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// What tokens are signed with, instead of the key in the data directory.
     pub(crate) secret_key: Option<SecretString>,
+    /// Time that running executions have to end once the server is told to, before they are
+    /// cancelled.
+    pub(crate) grace: Duration,
 }
 
 /// Fewest bytes of a key that is given: what HMAC-SHA-256 makes full use of (RFC 7518, 3.2).
@@ -89,6 +93,7 @@ mod tests {
             data: data.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             secret_key: secret_key.map(Into::into),
+            grace: Duration::ZERO,
         }
     }
 

@@ -51,7 +51,8 @@ pub(crate) enum ServeError {
     Document(String),
 }
 
-/// Serves until told to stop: the first signal lets what runs end, the second one does not.
+/// Serves until told to stop: the first signal lets what runs end, for a while; the second one does
+/// not.
 ///
 /// # Errors
 ///
@@ -61,7 +62,7 @@ pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
     let automa = Automa::builder().directory(&config.data).start().await?;
     let served = serve_opened(config, &automa, &mut signals).await;
     tokio::select! {
-        () = automa.close() => {}
+        () = automa.close_within(config.grace) => {}
         () = signals.next() => tracing::warn!("stopped at once: what was running is lost"),
     }
     served

@@ -171,6 +171,13 @@ impl Runner {
         self.running.sandboxes.protections()
     }
 
+    /// Asks everything that runs to end.
+    pub(crate) fn cancel_all(&self) {
+        for live in self.running.live().values() {
+            live.cancel.send_replace(true);
+        }
+    }
+
     /// Starts nothing more and waits for what runs.
     pub(crate) async fn stop(&self) {
         let running = &self.running;

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser as _;
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// What tokens are signed with, at least 32 bytes [default: the data directory's own]
     #[arg(long, env = "AUTOMA_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
     secret_key: Option<String>,
+    /// Time that running executions have to end after the first SIGTERM, before they are cancelled
+    #[arg(long, env = "AUTOMA_GRACE", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    grace: Duration,
     /// What the server's own log has, such as `info` or `debug,hyper=warn`
     #[arg(long, env = "AUTOMA_LOG", default_value = "info,poem=warn", value_name = "FILTER")]
     log: String,
@@ -47,12 +51,12 @@ impl Args {
 
 /// Runs the command.
 pub(crate) fn main(args: Args) -> ExitCode {
-    let Args { data, listen, secret_key, log } = args;
+    let Args { data, listen, secret_key, grace, log } = args;
     if let Err(problem) = start_log(&log) {
         eprintln!("automa: {problem}");
         return ExitCode::from(2);
     }
-    let config = Config { data, listen, secret_key: secret_key.map(SecretString::from) };
+    let config = Config { data, listen, secret_key: secret_key.map(SecretString::from), grace };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = match runtime {
         Ok(runtime) => {
