@@ -56,7 +56,7 @@ pub use self::{
     limits::LimitsRequest,
     list::{Counts, Filter},
     parameters::{PARAMETERS_MAX, Parameters},
-    state::State,
+    state::{State, UnknownState},
     submission::{NewExecution, Program},
 };
 pub(crate) use self::{

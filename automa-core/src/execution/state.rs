@@ -1,6 +1,6 @@
 //! The states of an execution, and what each outcome amounts to.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use automa_sandbox::Outcome;
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,20 @@ impl fmt::Display for State {
     }
 }
 
+/// There is no state of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a state; there are {all}", all = State::ALL.map(State::name).join(", "))]
+pub struct UnknownState(String);
+
+impl FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        let state = Self::ALL.into_iter().find(|state| state.name() == text);
+        state.ok_or_else(|| UnknownState(text.to_owned()))
+    }
+}
+
 impl From<&Outcome> for State {
     /// The final state that an outcome of the sandbox amounts to.
     fn from(outcome: &Outcome) -> Self {
@@ -114,6 +128,17 @@ impl From<&Outcome> for State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_and_codes_are_one_for_each() {
+        for (index, state) in State::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(state.code()), index);
+            assert_eq!(state.name().parse(), Ok(state));
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+        }
+        let error = "done".parse::<State>().unwrap_err().to_string();
+        assert!(error.starts_with("`done` is not a state; there are queued, running, "), "{error}");
+    }
 
     #[test]
     fn outcomes_amount_to_states() {
