@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod document;
 mod executions;
 mod scripts;
 pub(crate) mod wire;

@@ -1,7 +1,12 @@
 //! The OpenAPI document: what the framework writes, made a valid 3.1.0.
 
+use std::collections::BTreeSet;
+
 use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
+
+/// Where an operation says what its body is.
+const BODY: &str = "/requestBody/content/application~1json/schema/$ref";
 
 /// Makes a valid document of version 3.1.0 out of `text`.
 ///
@@ -18,7 +23,7 @@ pub(crate) fn document(text: &str) -> serde_json::Result<Value> {
     mend_schemas(&mut document);
     let mut bodies = Vec::new();
     for operation in operations_mut(&mut document) {
-        let reference = operation.pointer("/requestBody/content/application~1json/schema/$ref");
+        let reference = operation.pointer(BODY);
         bodies.extend(reference.and_then(Value::as_str).map(ToOwned::to_owned));
         mend_operation(operation);
     }
@@ -26,6 +31,17 @@ pub(crate) fn document(text: &str) -> serde_json::Result<Value> {
         close(&mut document, &reference);
     }
     Ok(document)
+}
+
+/// The names of the schemas of bodies.
+pub(crate) fn bodies(document: &Value) -> BTreeSet<String> {
+    let paths = document["paths"].as_object().into_iter().flat_map(Map::values);
+    let operations = paths.filter_map(Value::as_object).flat_map(Map::values);
+    let names = operations.filter_map(|operation| {
+        let reference = operation.pointer(BODY)?.as_str()?;
+        reference.rsplit('/').next().map(ToOwned::to_owned)
+    });
+    names.collect()
 }
 
 /// The methods of each path, for `Allow` (RFC 9110, 15.5.6): segments of the path, and methods.

@@ -13,7 +13,10 @@ use poem_openapi::{
 };
 use serde_json::{Value, json};
 
-use crate::problem::{InvalidField, Problem};
+use crate::{
+    openapi,
+    problem::{InvalidField, Problem},
+};
 
 /// Most errors that one answer lists.
 const MOST_ERRORS: usize = 50;
@@ -28,13 +31,13 @@ static VALIDATORS: OnceLock<HashMap<String, Validator>> = OnceLock::new();
 pub(crate) fn install(document: &Value) -> Result<(), Box<ValidationError<'static>>> {
     let components = &document["components"];
     let mut validators = HashMap::new();
-    for name in components["schemas"].as_object().into_iter().flat_map(|schemas| schemas.keys()) {
+    for name in openapi::bodies(document) {
         let schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$ref": format!("#/components/schemas/{name}"),
             "components": components,
         });
-        validators.insert(name.clone(), jsonschema::validator_for(&schema).map_err(Box::new)?);
+        validators.insert(name, jsonschema::validator_for(&schema).map_err(Box::new)?);
     }
     // A second server in one process has the same document.
     let _ = VALIDATORS.set(validators);

@@ -25,14 +25,15 @@ use poem_openapi::{
     ApiResponse, Object, OpenApi, ResponseContent, Union,
     param::{Header, Path, Query},
     payload::{Binary, EventStream, Json},
-    types::ToJSON as _,
 };
+use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
     Tag,
     body::Body,
+    document::Document,
     scripts::{Limits, page},
     wire::{OneOf, Text},
 };
@@ -73,7 +74,7 @@ struct Rerun {
 }
 
 /// One run of a version of a script, or of code that was not saved.
-#[derive(Debug, Clone, Object)]
+#[derive(Debug, Clone, Object, Serialize)]
 pub(crate) struct Execution {
     id: Text<ExecutionId>,
     state: OneOf<State>,
@@ -106,17 +107,20 @@ pub(crate) struct Execution {
     rerun_of: Option<Text<ExecutionId>>,
     /// What confined it and what it used. Not in lists, and not of what never started.
     #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<Value>,
     /// The first 64 KiB of the log as text: with `wait`, when it ended within.
     #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<String>,
     /// Whether the log is longer than `output`.
     #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     output_truncated: Option<bool>,
 }
 
 /// Executions, newest first.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 struct ExecutionPage {
     items: Vec<Execution>,
     /// Where the next page continues; none on the last.
@@ -130,7 +134,7 @@ struct Count {
 }
 
 /// One line of a log.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Serialize)]
 struct LogLine {
     /// Its number, from 1.
     n: u64,
@@ -142,7 +146,7 @@ struct LogLine {
 }
 
 /// Some lines of a log.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Serialize)]
 pub(crate) struct LogWindow {
     lines: Vec<LogLine>,
     /// The line to ask for next.
@@ -185,7 +189,7 @@ enum Submitted {
 
 #[derive(ResponseContent)]
 enum LogContent {
-    Lines(Json<LogWindow>),
+    Lines(Document<LogWindow>),
     /// Raw bytes of both streams, in the order in which they were written.
     #[oai(content_type = "text/plain")]
     Raw(Binary<RawBody>),
@@ -239,12 +243,12 @@ impl ExecutionsApi {
         state: Query<Option<OneOf<State>>>,
         /// Only those of this script.
         script_id: Query<Option<Text<ScriptId>>>,
-    ) -> Result<Json<ExecutionPage>, Problem> {
+    ) -> Result<Document<ExecutionPage>, Problem> {
         let filter = Filter { state: state.0.map(|it| it.0), script: script_id.0.map(|it| it.0) };
         let page = page(limit.0, cursor.0)?;
         let executions = automa.executions(auth.actor()).list(filter, page).await?;
         let Page { items, next_cursor } = executions.map(Execution::from);
-        Ok(Json(ExecutionPage { items, next_cursor: next_cursor.map(Text) }))
+        Ok(Document(ExecutionPage { items, next_cursor: next_cursor.map(Text) }))
     }
 
     /// Count executions.
@@ -336,7 +340,7 @@ impl ExecutionsApi {
             }
         };
         let window = blocking(move || log.lines(from.0.unwrap_or(1), limit)).await?;
-        Ok(LogResponse::Log(LogContent::Lines(Json(window.into()))))
+        Ok(LogResponse::Log(LogContent::Lines(Document(window.into()))))
     }
 
     /// Follow a log.
@@ -362,14 +366,17 @@ impl ExecutionsApi {
         let events = live::follow(automa, auth.actor().clone(), id.0.0, from, stop.clone())?;
         let stream = EventStream::new(events.map(LogEvent::from).boxed());
         Ok(stream.keep_alive(KEEP_ALIVE).to_event(|event| match event {
-            LogEvent::Log(window) => Event::message(window.to_json_string())
+            LogEvent::Log(window) => Event::message(text(&window))
                 .event_type("log")
                 .id((window.next.saturating_sub(1)).to_string()),
-            LogEvent::End(execution) => {
-                Event::message(execution.to_json_string()).event_type("end")
-            }
+            LogEvent::End(execution) => Event::message(text(&execution)).event_type("end"),
         }))
     }
+}
+
+/// A document as text; what cannot be written is none, which does not happen to these.
+pub(crate) fn text(document: &impl Serialize) -> String {
+    serde_json::to_string(document).unwrap_or_default()
 }
 
 /// Until when to wait for an end.
@@ -552,5 +559,57 @@ impl From<live::LogEvent> for LogEvent {
             live::LogEvent::Lines(window) => Self::Log(window.into()),
             live::LogEvent::End(execution) => Self::End((*execution).into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use automa_core::{
+        execution::{Ending, log},
+        id::UserId,
+    };
+
+    use super::{super::document::same_as_schema, *};
+
+    #[test]
+    fn documents_are_as_their_schemas_say() {
+        let id = "0197c1a0-5f00-7000-8000-00000000002a";
+        let at: Timestamp = "2026-01-01T00:00:00.000001Z".parse().unwrap();
+        let execution = execution::Execution {
+            id: id.parse().unwrap(),
+            state: State::TimedOut,
+            language: Language::Python,
+            script: Some((id.parse().unwrap(), 3)),
+            script_name: Some("\"nightly\"".to_owned()),
+            requested_by: "ada".to_owned(),
+            user: Some(id.parse::<UserId>().unwrap()),
+            created_at: at,
+            started_at: Some(at),
+            finished_at: None,
+            attempt: 1,
+            rerun_of: None,
+            ending: Some(Ending {
+                cause: "the script was stopped at its time limit".to_owned(),
+                exit_code: None,
+                signal: Some(9),
+                wall_ms: 1,
+                cpu_ms: 2,
+                peak_memory_bytes: None,
+                output_bytes: 3,
+            }),
+        };
+        let mut items = vec![Execution::from(execution)];
+        items.push(Execution { output: Some("x".to_owned()), ..items[0].clone() });
+        same_as_schema(&ExecutionPage { items, next_cursor: None });
+        let stream = Stream::Stderr;
+        let line = Line {
+            n: 1,
+            stream,
+            t_ms: 2,
+            text: "ä\u{1b}".to_owned(),
+            ending: log::Ending::Newline,
+        };
+        let window = Window { lines: vec![line], next: 2, total: 1, complete: false };
+        same_as_schema(&LogWindow::from(window));
     }
 }

@@ -11,7 +11,7 @@ use poem::{
     },
 };
 use poem_openapi::types::ToJSON as _;
-use serde_json::json;
+use serde::Serialize;
 
 use super::{LogEvent, follow};
 use crate::{
@@ -98,14 +98,21 @@ async fn relay(
     let _ = to.close().await;
 }
 
+/// A message of the socket: the document with its kind.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Frame {
+    Log(LogWindow),
+    End(Box<Execution>),
+}
+
 fn message(event: LogEvent) -> String {
-    let (kind, content) = match event {
-        LogEvent::Lines(window) => ("log", LogWindow::from(window).to_json()),
-        LogEvent::End(execution) => ("end", Execution::from(*execution).to_json()),
+    let frame = match event {
+        LogEvent::Lines(window) => Frame::Log(window.into()),
+        LogEvent::End(execution) => Frame::End(Box::new((*execution).into())),
     };
-    let mut message = content.unwrap_or_default();
-    message["type"] = json!(kind);
-    message.to_string()
+    // There is nothing in it that could not be written.
+    serde_json::to_string(&frame).unwrap_or_default()
 }
 
 #[cfg(test)]
