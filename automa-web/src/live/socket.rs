@@ -10,7 +10,6 @@ use poem::{
         websocket::{CloseCode, Message, WebSocket, WebSocketStream},
     },
 };
-use poem_openapi::types::ToJSON as _;
 use serde::Serialize;
 
 use super::{LogEvent, follow};
