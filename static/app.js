@@ -1,0 +1,163 @@
+// What pages do by themselves: follow what happens, tell times, send by Ctrl+Enter.
+// Every page works without this file; then it shows what was true when it was loaded.
+
+const MOST = 2000; // lines of a log that a page holds
+
+// One stream of the page; none while nobody sees it, as browsers allow few to one server.
+function stream(address, events, note) {
+  let source;
+  const close = () => { source?.close(); source = undefined; };
+  const open = () => {
+    if (source || document.hidden) return;
+    source = new EventSource(address());
+    source.onopen = () => note("");
+    source.onerror = () => note(source?.readyState === 2 ? "Not live: reload the page" : "Reconnecting…");
+    for (const name in events) source.addEventListener(name, events[name]);
+  };
+  const seen = () => (document.hidden ? close() : open());
+  document.addEventListener("visibilitychange", seen);
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", seen);
+  open();
+  return () => { document.removeEventListener("visibilitychange", seen); removeEventListener("pageshow", seen); close(); };
+}
+
+function parsed(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+// Parts of a page take the place of those with the same id.
+function replace(html) {
+  for (const part of [...parsed(html).children]) {
+    const old = document.getElementById(part.id);
+    if (!old) continue;
+    const focused = old.contains(document.activeElement);
+    old.replaceWith(part);
+    if (focused) (part.querySelector("a, button") ?? document.getElementById("main")).focus();
+    if (part.dataset.title) document.title = part.dataset.title + " · Automa";
+  }
+  times();
+}
+
+function follow(log) {
+  const button = document.getElementById("follow");
+  const fresh = document.getElementById("fresh");
+  const live = document.getElementById("live");
+  let on = true, held = [], missed = 0, next = Number(log.dataset.next);
+  const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  const last = () => { log.scrollTop = log.scrollHeight; };
+  const note = (text) => { if (live) live.textContent = text; };
+
+  function show(rows) {
+    log.append(...rows);
+    const lines = log.children;
+    if (lines.length > MOST) {
+      for (let extra = lines.length - MOST + 1; extra > 0; extra--) lines[0].remove();
+      const first = lines[0].id.slice(1) || "1";
+      log.prepend(...parsed(`<div class="gap"><a href="?from=1">Lines before ${first} are not kept here</a></div>`).children);
+    }
+  }
+  function set(state) {
+    on = state;
+    button.setAttribute("aria-pressed", String(on));
+    if (on) {
+      show(held);
+      held = []; missed = 0; fresh.hidden = true;
+      last();
+    }
+  }
+  function lines(event) {
+    const rows = [...parsed(event.data).children];
+    next = Number(event.lastEventId) + 1;
+    if (on) { show(rows); last(); return; }
+    // Nothing moves under the eyes of who has scrolled up or selects text.
+    held = held.concat(rows).slice(-MOST);
+    missed += rows.length;
+    fresh.textContent = `${missed.toLocaleString("en")} new ${missed === 1 ? "line" : "lines"}`;
+    fresh.hidden = false;
+  }
+  function end(event) {
+    stop();
+    replace(event.data);
+    note("");
+    button.hidden = true;
+    button.parentElement.hidden = on;
+    const [closing] = parsed('<div class="gap">End of log.</div>').children;
+    if (on) { show([closing]); last(); } else held.push(closing);
+  }
+
+  button.hidden = false;
+  button.addEventListener("click", () => set(!on));
+  fresh.addEventListener("click", () => { set(true); fresh.parentElement.hidden = button.hidden; });
+  log.addEventListener("scroll", () => {
+    if (on && !atEnd()) set(false);
+    else if (!on && atEnd() && getSelection().isCollapsed) set(true);
+  });
+  document.addEventListener("selectionchange", () => {
+    const selection = getSelection();
+    if (on && !selection.isCollapsed && log.contains(selection.anchorNode)) set(false);
+  });
+  last();
+  const stop = stream(() => `${log.dataset.events}&from=${next}`, { lines, parts: (event) => replace(event.data), end }, note);
+}
+
+// A line of a log is marked by its number: click on it, or open the address of one.
+function marks(log) {
+  log.addEventListener("click", (event) => {
+    const number = event.target.closest(".n");
+    if (number && getSelection().isCollapsed) location.replace("#" + number.parentElement.id);
+  });
+  const wanted = /^#L([0-9]{1,15})$/.exec(location.hash);
+  if (!wanted) return;
+  const line = document.getElementById(location.hash.slice(1));
+  if (line) line.scrollIntoView({ block: "center" });
+  else if (!new URLSearchParams(location.search).has("from")) {
+    location.replace(`?from=${Math.max(1, Number(wanted[1]) - 50)}${location.hash}`);
+  }
+}
+
+// Times in the reader's zone; what was a while ago is told anew.
+function times() {
+  const seconds = (time) => Math.max(0, Math.floor((Date.now() - new Date(time.dateTime)) / 1000));
+  const full = new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeStyle: "long" });
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const date = new Date(time.dateTime);
+    time.title = full.format(date);
+    if ("clock" in time.dataset) time.textContent = date.toTimeString().slice(0, 8);
+    if ("since" in time.dataset) {
+      const s = seconds(time);
+      time.textContent = s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${String(s % 60).padStart(2, "0")} s`;
+    }
+    if ("ago" in time.dataset) {
+      const s = seconds(time);
+      if (s < 5) time.textContent = "just now";
+      else if (s < 60) time.textContent = `${s} s ago`;
+      else if (s < 3600) time.textContent = `${Math.floor(s / 60)} min ago`;
+      else if (s < 86400) time.textContent = `${Math.floor(s / 3600)} h ago`;
+    }
+  }
+}
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("textarea")) {
+    event.preventDefault();
+    event.target.form?.requestSubmit();
+  }
+});
+
+addEventListener("DOMContentLoaded", () => {
+  times();
+  setInterval(times, 1000);
+  const log = document.getElementById("log");
+  if (log) marks(log);
+  if (log?.dataset.events) follow(log);
+  const list = document.querySelector("[data-changes]");
+  if (list) {
+    // It is replaced with each change, so it is looked for again.
+    const changed = () => htmx.trigger(document.querySelector("[data-changes]"), "changed");
+    stream(() => list.dataset.changes, { changed }, () => {});
+  }
+  document.body.addEventListener("htmx:after:swap", times);
+});
