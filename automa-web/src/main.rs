@@ -1,15 +1,19 @@
 //! The program `automa`.
 
 mod api;
+mod assets;
 mod auth;
 mod cli;
 mod config;
+mod filters;
+mod htmx;
 mod lifecycle;
 mod listen;
 mod live;
 mod middleware;
 mod openapi;
 mod ops;
+mod pages;
 mod problem;
 mod server;
 

@@ -20,14 +20,14 @@ use poem::{
 use secrecy::ExposeSecret as _;
 
 use crate::{
-    api,
+    api, assets,
     auth::Keys,
     config::{Config, KeyError},
     lifecycle::{Signals, Stop},
     listen::Tuned,
     live,
     middleware::{OnPanic, body_limit, compress, same_origin, security_headers},
-    ops,
+    ops, pages,
     problem::Problem,
 };
 
@@ -121,7 +121,9 @@ fn app(
         .at("/openapi.json", get(openapi_document))
         .at("/health", get(ops::health))
         .at("/liveness", get(ops::liveness))
-        .at("/readiness", get(ops::readiness));
+        .at("/readiness", get(ops::readiness))
+        .at("/static/*path", get(assets::serve))
+        .nest("/", pages::routes());
     Ok(routes
         .around(|next, request| async move { body_limit(&*next, request).await })
         .around(|next, request| async move { same_origin(&*next, request).await })

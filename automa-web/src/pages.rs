@@ -1,0 +1,123 @@
+//! Pages: one module for each section of the site. They read what was typed, ask the core on
+//! behalf of who is signed in, and draw what it says; no rule of the domain is here.
+//!
+//! Every page works without JavaScript: forms are sent by `POST` and answered by `303`, or shown
+//! again with 422 and what is wrong. What moves while one looks comes by one stream a page.
+
+mod ansi;
+mod code;
+mod errors;
+mod execution;
+mod executions;
+mod form;
+mod frame;
+mod limits;
+mod listing;
+mod log;
+mod outcome;
+mod overview;
+mod parameters;
+mod protections;
+#[cfg(test)]
+mod samples;
+mod script;
+mod scripts;
+mod setup;
+mod sign_in;
+mod table;
+#[cfg(test)]
+mod tests;
+pub(crate) mod text;
+mod theme;
+
+use automa_core::execution::State;
+use poem::{
+    Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, get, http::StatusCode,
+    post,
+};
+
+use self::frame::{Frame, Place};
+use crate::{auth::Caller, problem::Problem};
+
+/// All pages.
+pub(crate) fn routes() -> impl Endpoint {
+    Route::new()
+        .at("/", get(overview::show))
+        .at("/setup", get(setup::show).post(setup::submit))
+        .at("/sign-in", get(sign_in::show).post(sign_in::submit))
+        .at("/sign-out", post(sign_in::out))
+        .at("/theme", post(theme::choose))
+        .at("/run", get(code::show).post(code::submit))
+        .at("/scripts", get(scripts::show_list))
+        .at("/scripts/new", get(scripts::blank).post(scripts::create))
+        .at("/scripts/:id", get(script::show))
+        .at("/scripts/:id/edit", get(scripts::edit).post(scripts::save))
+        .at("/scripts/:id/delete", post(scripts::delete))
+        .at("/scripts/:id/run", post(script::run))
+        .at("/scripts/:id/versions", get(script::list_versions))
+        .at("/scripts/:id/versions/:number", get(script::show_version))
+        .at("/scripts/:id/executions", get(script::list_executions))
+        .at("/executions", get(executions::show_list))
+        .at("/executions/events", get(executions::notices))
+        .at("/executions/:id", get(execution::show))
+        .at("/executions/:id/cancel", post(execution::cancel))
+        .at("/executions/:id/rerun", post(execution::rerun))
+        .at("/executions/:id/events", get(execution::events))
+        .at("/executions/:id/log.txt", get(execution::text))
+        .around(errors_as_pages)
+}
+
+/// Errors are pages here, or the way to the sign-in.
+async fn errors_as_pages(
+    next: std::sync::Arc<impl Endpoint>,
+    request: Request,
+) -> poem::Result<Response> {
+    let asked = errors::Asked::new(&request);
+    match next.call(request).await {
+        Ok(response) => Ok(response.into_response()),
+        Err(error) => Ok(asked.answer(&Problem::from(error))),
+    }
+}
+
+/// The frame of a page for who is signed in.
+fn frame(request: &Request, caller: &Caller, title: impl Into<String>, place: Place) -> Frame {
+    let user = &caller.user;
+    Frame::new(request, title).at(place).user(&user.username, user.role)
+}
+
+/// An id or number in an address; what is none names nothing.
+fn id<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| {
+        Problem::of_status(StatusCode::NOT_FOUND).detail(&"there is nothing at this address")
+    })
+}
+
+/// What a query names, if it names anything.
+fn named<T>(
+    text: &str,
+    what: &str,
+    find: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let unknown = || {
+        Problem::of_status(StatusCode::BAD_REQUEST)
+            .detail(&format!("`{text}` is not a {what} of this page; open it from its start"))
+    };
+    find(text).map(Some).ok_or_else(unknown)
+}
+
+/// The state of this name.
+fn state(name: &str) -> Option<State> {
+    State::ALL.into_iter().find(|state| state.name() == name)
+}
+
+/// Reads files where that does not hold up others.
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| Problem::internal(StatusCode::INTERNAL_SERVER_ERROR, &error))
+}

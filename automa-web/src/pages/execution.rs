@@ -1,0 +1,322 @@
+//! `/executions/{id}`: one execution with its log, and what can be done with it.
+
+mod live;
+
+use askama::Template;
+use automa_core::{
+    Automa, Error,
+    actor::Permission,
+    execution::{Execution, Ran, State, log::LogReader},
+    id::ExecutionId,
+};
+use automa_sandbox::ExitReport;
+use futures_util::stream;
+use poem::{
+    Body, Request, Response, handler,
+    http::header,
+    web::{Data, Path, Query},
+};
+
+pub(super) use self::live::events;
+use super::{
+    form::Typed,
+    frame::{Frame, Link, Place},
+    listing::Listing,
+    log::{Log, last_error},
+    outcome::{Actions, Facts, Outcome},
+    table,
+};
+use crate::{
+    auth::Caller,
+    filters,
+    htmx::{render, see_other},
+    problem::Problem,
+};
+
+#[derive(Debug, Template)]
+#[template(path = "executions/show.html")]
+struct ExecutionPage {
+    frame: Frame,
+    id: ExecutionId,
+    name: String,
+    version: Option<u32>,
+    actions: Actions,
+    outcome: Outcome,
+    facts: Facts,
+    pane: Pane,
+}
+
+/// What the large panel shows.
+#[derive(Debug)]
+enum Pane {
+    Log(Log),
+    Parameters(Option<Listing>),
+    Code(Listing),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tab {
+    Log,
+    Parameters,
+    Code,
+}
+
+/// Everything of an execution that its page is made of.
+struct Found {
+    execution: Execution,
+    ran: Ran,
+    report: Option<ExitReport>,
+}
+
+impl Found {
+    async fn of(automa: &Automa, caller: &Caller, id: ExecutionId) -> Result<Self, Problem> {
+        let executions = automa.executions(&caller.actor);
+        let execution = executions.get(id)?;
+        let ran = executions.program(id).await?;
+        let report = executions.report(id).await?;
+        Ok(Self { execution, ran, report })
+    }
+
+    /// The parts that change as it goes on.
+    fn parts(
+        &self,
+        may_run: bool,
+        ending: bool,
+        last_error: Option<String>,
+    ) -> (Outcome, Actions, Facts) {
+        let Self { execution, ran, report } = self;
+        let (limits, report) = (ran.limits.limits(), report.as_ref());
+        let outcome = Outcome::new(execution, &limits, report, ending).last_error(last_error);
+        let actions = Actions::new(execution, may_run, ending);
+        (outcome, actions, Facts::new(execution, &limits, report))
+    }
+
+    fn pane(&self, tab: Tab, log: Log) -> Pane {
+        let ran = &self.ran;
+        match tab {
+            Tab::Log => Pane::Log(log),
+            Tab::Code => Pane::Code(Listing::code("Code", ran.language, &ran.source)),
+            Tab::Parameters => Pane::Parameters(ran.parameters.as_ref().map(|parameters| {
+                let json = serde_json::to_string_pretty(parameters).unwrap_or_default();
+                Listing::text("Parameters", &json)
+            })),
+        }
+    }
+}
+
+impl ExecutionPage {
+    fn new(
+        frame: Frame,
+        found: &Found,
+        (outcome, actions, facts): (Outcome, Actions, Facts),
+        pane: Pane,
+    ) -> Self {
+        let execution = &found.execution;
+        let frame = Frame { title: outcome.title(), ..frame };
+        Self {
+            frame,
+            id: execution.id,
+            name: table::title(execution),
+            version: execution.script.map(|(_, version)| version),
+            actions,
+            outcome,
+            facts,
+            pane,
+        }
+    }
+
+    fn tab(&self) -> Tab {
+        match self.pane {
+            Pane::Log(_) => Tab::Log,
+            Pane::Parameters(_) => Tab::Parameters,
+            Pane::Code(_) => Tab::Code,
+        }
+    }
+
+    fn tabs(&self) -> Vec<Link> {
+        let path = format!("/executions/{}", self.id);
+        let link = |(tab, name, query)| Link {
+            name,
+            path: format!("{path}{query}"),
+            icon: "",
+            current: self.tab() == tab,
+        };
+        let tabs = [
+            (Tab::Log, "Log", ""),
+            (Tab::Parameters, "Parameters", "?tab=parameters"),
+            (Tab::Code, "Code", "?tab=code"),
+        ];
+        tabs.map(link).into()
+    }
+}
+
+/// Shows the page.
+#[handler]
+pub(super) async fn show(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+    Query(query): Query<Typed>,
+) -> Result<Response, Problem> {
+    let id: ExecutionId = super::id(&id)?;
+    let tab = match query.get("tab") {
+        "code" => Tab::Code,
+        "parameters" => Tab::Parameters,
+        _ => Tab::Log,
+    };
+    let from: Option<u64> = super::named(query.get("from"), "line", |it| it.parse().ok())?;
+    let found = Found::of(automa, &caller, id).await?;
+    let state = found.execution.state;
+    let (log, last_error) = match reader(automa, &caller, &found.execution)? {
+        None => (Log::empty(id, state), None),
+        Some(reader) => read(id, reader, from, state).await?,
+    };
+    let may_run = caller.actor.require(Permission::Execute).is_ok();
+    // Who asked for the end is told that it was heard, until the end has come.
+    let ending = query.has("ending");
+    let parts = found.parts(may_run, ending, last_error);
+    let frame = super::frame(request, &caller, "", Place::Executions);
+    render(&ExecutionPage::new(frame, &found, parts, found.pane(tab, log.ending(ending))))
+}
+
+/// The log, if anything was started.
+fn reader(
+    automa: &Automa,
+    caller: &Caller,
+    execution: &Execution,
+) -> Result<Option<LogReader>, Problem> {
+    if execution.started_at.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(automa.executions(&caller.actor).log(execution.id)?))
+}
+
+/// A window of the log, and the last line on stderr of what went wrong.
+async fn read(
+    id: ExecutionId,
+    reader: LogReader,
+    from: Option<u64>,
+    state: State,
+) -> Result<(Log, Option<String>), Problem> {
+    let read = move || {
+        let log = Log::read(id, &reader, from, state)?;
+        Ok((log, if says_why(state) { last_error(&reader) } else { None }))
+    };
+    super::blocking(read).await?.map_err(|error| Error::Log(error).into())
+}
+
+/// Whether the script itself may have said what went wrong.
+fn says_why(state: State) -> bool {
+    matches!(state, State::Failed | State::TimedOut | State::OutOfMemory)
+}
+
+/// The whole log as text, as it was written.
+#[handler]
+#[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
+pub(super) fn text(
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id: ExecutionId = super::id(&id)?;
+    let execution = automa.executions(&caller.actor).get(id)?;
+    let response = Response::builder()
+        .content_type("text/plain; charset=utf-8")
+        // Nothing of what a script writes is a page, whatever it looks like.
+        .header(header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.txt\""));
+    let Some(reader) = reader(automa, &caller, &execution)? else {
+        return Ok(response.body(()));
+    };
+    let end = reader.raw_len();
+    let chunks = stream::try_unfold(0, move |at| {
+        let reader = reader.clone();
+        async move {
+            if at >= end {
+                return Ok::<_, std::io::Error>(None);
+            }
+            let read = move || reader.raw(at..end).map_err(std::io::Error::other);
+            let chunk = super::blocking(read).await.map_err(std::io::Error::other)??;
+            let next = at + u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            // A file that is shorter than it says would be read for ever.
+            Ok((!chunk.is_empty()).then_some((bytes::Bytes::from(chunk), next)))
+        }
+    });
+    Ok(response.body(Body::from_bytes_stream(chunks)))
+}
+
+/// Asks an execution to end.
+#[handler]
+pub(super) async fn cancel(
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id: ExecutionId = super::id(&id)?;
+    match automa.executions(&caller.actor).cancel(id).await {
+        Ok(execution) if execution.state == State::Running => {
+            Ok(see_other(&format!("/executions/{id}?ending")))
+        }
+        // It was over before: the page says how.
+        Ok(_) | Err(Error::Ended(_)) => Ok(see_other(&format!("/executions/{id}"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs the same again.
+#[handler]
+pub(super) async fn rerun(
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id: ExecutionId = super::id(&id)?;
+    let again = automa.executions(&caller.actor).rerun(id, None).await?;
+    Ok(see_other(&format!("/executions/{}", again.id)))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::pages::{log, samples};
+
+    fn page(execution: Execution, report: Option<ExitReport>, tab: Tab, may_run: bool) -> String {
+        let open = execution.state.is_open();
+        let log = if execution.started_at.is_some() {
+            log::tests::sample(execution.state)
+        } else {
+            Log::empty(execution.id, execution.state)
+        };
+        let last = report.as_ref().filter(|it| !it.success()).map(|_| samples::HOSTILE.to_owned());
+        let found = Found { execution, ran: samples::ran(), report };
+        let frame = samples::frame("", Place::Executions);
+        let parts = found.parts(may_run, open, last);
+        let pane = found.pane(tab, log);
+        ExecutionPage::new(frame, &found, parts, pane).render().unwrap()
+    }
+
+    pub(in crate::pages) fn samples() -> Vec<(&'static str, String)> {
+        let report = || Some(samples::report());
+        let of = samples::execution;
+        let failed = || of(State::Failed, samples::HOSTILE);
+        vec![
+            ("execution-queued", page(of(State::Queued, "nightly-backup"), None, Tab::Log, true)),
+            ("execution-running", page(of(State::Running, "nightly-backup"), None, Tab::Log, true)),
+            (
+                "execution-succeeded",
+                page(of(State::Succeeded, "nightly-backup"), report(), Tab::Log, true),
+            ),
+            ("execution-failed", page(failed(), report(), Tab::Log, true)),
+            ("execution-viewer", page(failed(), report(), Tab::Log, false)),
+            ("execution-parameters", page(failed(), report(), Tab::Parameters, true)),
+            ("execution-code", page(failed(), report(), Tab::Code, true)),
+            ("execution-lost", page(of(State::Lost, "nightly-backup"), None, Tab::Log, true)),
+        ]
+    }
+
+    #[test]
+    fn a_viewer_has_nothing_to_press() {
+        let viewer = page(samples::execution(State::Running, "a"), None, Tab::Log, false);
+        assert!(!viewer.contains("/cancel") && !viewer.contains("/rerun"), "{viewer}");
+    }
+}

@@ -1,0 +1,163 @@
+//! The one stream of an execution's page: lines as they are written, and its parts as it goes on.
+//!
+//! Each event's data is HTML. `lines` are added to the log, with the number of the last one as id,
+//! from which a browser that lost the stream resumes. The parts of `parts` and `end` replace those
+//! of the same id on the page; after `end` nothing comes.
+
+use askama::Template as _;
+use automa_core::{
+    Automa,
+    actor::Permission,
+    event::Subscription,
+    execution::{Follow, State, log::Window},
+    id::ExecutionId,
+};
+use futures_util::{StreamExt as _, stream};
+use poem::{
+    Request, handler,
+    web::{
+        Data, Path, Query,
+        sse::{self, SSE},
+    },
+};
+
+use super::{Found, last_error, reader, says_why};
+use crate::{
+    auth::Caller,
+    lifecycle::Stop,
+    pages::{
+        executions::{KEEP_ALIVE, LIFE},
+        form::Typed,
+        log::{LINES, gap, rows},
+    },
+    problem::Problem,
+};
+
+/// Lines by which a page may be behind: beyond that it gets the last ones only.
+const BEHIND: u64 = 4 * LINES as u64;
+
+/// A page that follows an execution.
+struct Following {
+    automa: Automa,
+    caller: Caller,
+    id: ExecutionId,
+    follow: Follow,
+    events: Subscription,
+    /// The line to go on from.
+    from: u64,
+    /// The state that the page shows.
+    shown: Option<State>,
+    /// Whether it shows that the execution was asked to end.
+    ending: bool,
+    over: bool,
+}
+
+/// The state that a page shows which asks for what comes after.
+fn named_state(query: &Typed) -> Result<Option<State>, Problem> {
+    crate::pages::named(query.get("state"), "state", crate::pages::state)
+}
+
+/// Follows an execution from line `?from=` on, or from where the browser was before.
+#[handler]
+pub(in crate::pages) fn events(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Data(stop): Data<&Stop>,
+    Path(id): Path<String>,
+    Query(query): Query<Typed>,
+) -> Result<SSE, Problem> {
+    let id: ExecutionId = crate::pages::id(&id)?;
+    let seen = request.header("Last-Event-ID").and_then(|it| it.parse::<u64>().ok());
+    let asked = crate::pages::named(query.get("from"), "line", |it| it.parse().ok())?;
+    let from = seen.map(|line| line.saturating_add(1)).or(asked).unwrap_or(1).max(1);
+    // Subscribed before it is read, so that no change falls between the two.
+    let events = automa.events();
+    let executions = automa.executions(&caller.actor);
+    let follow = executions.follow(id)?;
+    let shown = named_state(&query)?;
+    let ending = query.has("ending");
+    let (automa, over) = (automa.clone(), false);
+    let following = Following { automa, caller, id, follow, events, from, shown, ending, over };
+    let stop = stop.clone();
+    let ended = async move {
+        tokio::select! {
+            () = stop.told() => {}
+            () = tokio::time::sleep(LIFE) => {}
+        }
+    };
+    let stream = stream::unfold(following, |mut following| async move {
+        let event = following.next().await?;
+        Some((event, following))
+    });
+    Ok(SSE::new(stream.take_until(Box::pin(ended))).keep_alive(KEEP_ALIVE))
+}
+
+impl Following {
+    async fn next(&mut self) -> Option<sse::Event> {
+        if self.over {
+            return None;
+        }
+        loop {
+            let state = self.automa.executions(&self.caller.actor).get(self.id).ok()?.state;
+            if state == State::Running && self.shown != Some(state) {
+                self.shown = Some(state);
+                return self.parts("parts").await;
+            }
+            // Which of both is dropped has lost nothing: lines are asked for by their numbers.
+            let window = tokio::select! {
+                window = self.follow.next(self.from) => window,
+                event = self.events.next() => {
+                    event?;
+                    continue;
+                }
+            };
+            return match window {
+                Ok(Some(window)) => Some(self.lines(window).await),
+                Ok(None) => {
+                    self.over = true;
+                    self.parts("end").await
+                }
+                Err(error) => {
+                    tracing::warn!(id = %self.id, %error, "a log cannot be followed");
+                    None
+                }
+            };
+        }
+    }
+
+    async fn lines(&mut self, mut window: Window) -> sse::Event {
+        let mut html = String::new();
+        if window.total.saturating_sub(window.next) > BEHIND
+            && let Some(last) = self.last_lines().await
+            && let Some(line) = last.lines.first()
+        {
+            html += &gap(line.n.saturating_sub(self.from), self.from);
+            window = last;
+        }
+        self.from = window.next;
+        html += &rows(self.id, &window.lines);
+        sse::Event::message(html).event_type("lines").id(window.next.saturating_sub(1).to_string())
+    }
+
+    async fn last_lines(&self) -> Option<Window> {
+        let log = self.automa.executions(&self.caller.actor).log(self.id).ok()?;
+        crate::pages::blocking(move || log.tail(LINES)).await.ok()?.ok()
+    }
+
+    /// The parts of the page as they are now.
+    async fn parts(&self, name: &str) -> Option<sse::Event> {
+        let found = Found::of(&self.automa, &self.caller, self.id).await.ok()?;
+        let wrong = says_why(found.execution.state);
+        let log = reader(&self.automa, &self.caller, &found.execution).ok().flatten();
+        let last = match log.filter(|_| wrong) {
+            Some(log) => crate::pages::blocking(move || last_error(&log)).await.ok().flatten(),
+            None => None,
+        };
+        let may_run = self.caller.actor.require(Permission::Execute).is_ok();
+        let (outcome, actions, facts) = found.parts(may_run, self.ending, last);
+        let html = [outcome.render(), actions.render(), facts.render()];
+        let html: Vec<_> = html.into_iter().collect::<Result<_, _>>().ok()?;
+        Some(sse::Event::message(html.concat()).event_type(name))
+    }
+}

@@ -1,0 +1,191 @@
+//! What stands around every page: its title, the way to the others, the theme, who is signed in.
+
+use std::fmt;
+
+use automa_core::{
+    actor::Role,
+    clock::{Clock as _, SystemClock},
+};
+use jiff::Timestamp;
+use poem::Request;
+
+use super::text::bare;
+
+/// The frame of one page.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    /// What the browser's tab says.
+    pub(crate) title: String,
+    /// Which of the main pages it belongs to.
+    pub(crate) place: Option<Place>,
+    /// Who is signed in.
+    pub(crate) user: Option<Member>,
+    pub(crate) theme: Theme,
+    /// The page's own address.
+    pub(crate) path: String,
+    /// The time that "ago" is told from.
+    pub(crate) now: Timestamp,
+    /// Whether a page that stands alone needs the room of two columns.
+    pub(crate) broad: bool,
+}
+
+/// Who is signed in, as the frame shows them.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+impl Frame {
+    /// The frame of the page that was asked for.
+    pub(crate) fn new(request: &Request, title: impl Into<String>) -> Self {
+        let path = request.original_uri().path_and_query().map_or("/", |it| it.as_str());
+        Self {
+            title: bare(&title.into()),
+            place: None,
+            user: None,
+            theme: Theme::of(request),
+            path: path.to_owned(),
+            now: SystemClock::new().now(),
+            broad: false,
+        }
+    }
+
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    pub(crate) fn user(mut self, name: &str, role: Role) -> Self {
+        self.user = Some(Member { name: name.to_owned(), role });
+        self
+    }
+
+    pub(crate) fn broad(mut self) -> Self {
+        self.broad = true;
+        self
+    }
+
+    /// The way to the main pages.
+    pub(super) fn places(&self) -> Vec<Link> {
+        let link = |place: Place| Link {
+            name: place.name(),
+            path: place.path().to_owned(),
+            icon: place.icon(),
+            current: self.place == Some(place),
+        };
+        Place::ALL.map(link).into()
+    }
+}
+
+/// A way to somewhere, one of several.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) name: &'static str,
+    pub(crate) path: String,
+    /// A name in the sprite; empty for none.
+    pub(crate) icon: &'static str,
+    /// Whether it leads to where one is.
+    pub(crate) current: bool,
+}
+
+/// The main pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Overview,
+    Scripts,
+    Executions,
+    Code,
+}
+
+impl Place {
+    const ALL: [Self; 4] = [Self::Overview, Self::Scripts, Self::Executions, Self::Code];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Scripts => "Scripts",
+            Self::Executions => "Executions",
+            Self::Code => "Run code",
+        }
+    }
+
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Overview => "/",
+            Self::Scripts => "/scripts",
+            Self::Executions => "/executions",
+            Self::Code => "/run",
+        }
+    }
+
+    pub(super) fn icon(self) -> &'static str {
+        match self {
+            Self::Overview => "home",
+            Self::Scripts => "script",
+            Self::Executions => "runs",
+            Self::Code => "term",
+        }
+    }
+}
+
+/// Light, dark, or as the system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Theme {
+    #[default]
+    System,
+    Light,
+    Dark,
+}
+
+impl Theme {
+    /// The cookie that remembers it.
+    pub(crate) const COOKIE: &'static str = "theme";
+    const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
+
+    /// The one of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|theme| theme.name() == name)
+    }
+
+    /// What the browser remembers.
+    fn of(request: &Request) -> Self {
+        let jar = request.cookie();
+        jar.get(Self::COOKIE).and_then(|it| Self::named(it.value_str())).unwrap_or_default()
+    }
+
+    /// All themes, and whether each is the one.
+    pub(super) fn choices(self) -> Vec<(Self, bool)> {
+        Self::ALL.map(|theme| (theme, theme == self)).into()
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::System => "As the system is",
+            Self::Light => "Light",
+            Self::Dark => "Dark",
+        }
+    }
+
+    pub(super) fn icon(self) -> &'static str {
+        match self {
+            Self::System => "half",
+            Self::Light => "sun",
+            Self::Dark => "moon",
+        }
+    }
+}
+
+impl fmt::Display for Theme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

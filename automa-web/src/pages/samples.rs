@@ -1,0 +1,214 @@
+//! Values to draw every page with: usual ones, and such as only an attacker would think of.
+
+use automa_core::{
+    Automa,
+    actor::Role,
+    execution::{Ending, Execution, LimitsRequest, Ran, State},
+    id::{ExecutionId, ScriptId},
+    page::Cursor,
+    script::{Language, Script, Version},
+};
+use automa_sandbox::{Bytes, Exit, ExitReport, Feature, Outcome, Step, Usage};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    frame::{Frame, Place, Theme},
+    parameters,
+    protections::{self, Protections},
+    table::Tally,
+};
+
+/// A name that tries to be more than text.
+pub(super) const HOSTILE: &str =
+    "<script>alert(1)</script>\" onload='x' {{ 7 }} \u{202e}gnp.exe\u{7} & שלום";
+
+pub(super) fn now() -> Timestamp {
+    "2026-11-21T04:56:24Z".parse().unwrap()
+}
+
+/// The frame of a page that someone signed in sees.
+pub(super) fn frame(title: &str, place: Place) -> Frame {
+    let member = super::frame::Member { name: "ops-admin".to_owned(), role: Role::Admin };
+    let path = place.path().to_owned();
+    Frame { user: Some(member), place: Some(place), path, title: title.to_owned(), ..stranger() }
+}
+
+/// The frame of a page that nobody has to sign in for.
+pub(super) fn stranger() -> Frame {
+    Frame {
+        title: "Automa".to_owned(),
+        place: None,
+        user: None,
+        theme: Theme::System,
+        path: "/executions?\"><script>".to_owned(),
+        now: now(),
+        broad: false,
+    }
+}
+
+pub(super) fn automa() -> Automa {
+    Automa::builder().in_memory().open().unwrap()
+}
+
+pub(super) fn protections() -> Protections {
+    Protections::new("What this machine enforces", &protections::tests::sample())
+}
+
+pub(super) fn execution_id() -> ExecutionId {
+    "0197c1a0-5f00-7000-8000-00000000002a".parse().unwrap()
+}
+
+pub(super) fn script_id() -> ScriptId {
+    "0197c1a0-5f00-7000-8000-00000000002b".parse().unwrap()
+}
+
+pub(super) fn cursor() -> Cursor {
+    "00112233445566778899aabbccddeeff".parse().unwrap()
+}
+
+fn before(seconds: i64) -> Timestamp {
+    now().checked_sub(SignedDuration::from_secs(seconds)).unwrap()
+}
+
+/// An execution in a state, of a script of this name.
+pub(super) fn execution(state: State, name: &str) -> Execution {
+    let started = state != State::Queued;
+    let cause = match state {
+        State::Succeeded => "the script succeeded",
+        State::TimedOut => "the script was stopped at its time limit",
+        State::OutOfMemory => "the script was killed at its memory limit",
+        State::Lost => "the server ended while the script was running",
+        State::Cancelled => "the script was cancelled",
+        _ => "the script ended with exit code 1",
+    };
+    let ending = Ending {
+        cause: cause.to_owned(),
+        exit_code: matches!(state, State::Succeeded | State::Failed)
+            .then_some(i32::from(state == State::Failed)),
+        signal: None,
+        wall_ms: 8_420,
+        cpu_ms: 290,
+        peak_memory_bytes: (state != State::Lost).then_some(41 << 20),
+        output_bytes: 1_234,
+    };
+    Execution {
+        id: execution_id(),
+        state,
+        language: Language::Python,
+        script: Some((script_id(), 8)),
+        script_name: Some(name.to_owned()),
+        requested_by: "ops-admin".to_owned(),
+        user: None,
+        created_at: before(12),
+        started_at: started.then(|| before(11)),
+        finished_at: (!state.is_open()).then(|| before(3)),
+        attempt: 2,
+        rerun_of: None,
+        ending: (!state.is_open()).then_some(ending),
+    }
+}
+
+/// One execution in each state, one of a hostile name, one of no script.
+pub(super) fn executions() -> Vec<Execution> {
+    let names = ["warehouse-load", "image-resize", "nightly-backup", "billing-sync"];
+    let pairs = State::ALL.into_iter().zip(names.into_iter().cycle());
+    let mut executions: Vec<_> = pairs.map(|(state, name)| execution(state, name)).collect();
+    executions.push(execution(State::Failed, HOSTILE));
+    executions.push(execution(State::Failed, &"a-name-without-a-break-".repeat(8)));
+    let code = execution(State::Succeeded, "");
+    executions.push(Execution { script: None, script_name: None, ..code });
+    executions
+}
+
+pub(super) fn counts(executions: &[Execution]) -> Tally {
+    Tally(
+        State::ALL
+            .map(|state| (state, executions.iter().filter(|it| it.state == state).count() as u64)),
+    )
+}
+
+pub(super) fn ran() -> Ran {
+    let version = version();
+    let parameters = serde_json::json!({"hosts": HOSTILE, "days": 14, "list": [1, 2]});
+    Ran {
+        language: version.language,
+        source: version.source,
+        parameters: parameters.as_object().cloned(),
+        limits: LimitsRequest { wall_ms: Some(30_000), ..LimitsRequest::default() },
+    }
+}
+
+pub(super) fn report() -> ExitReport {
+    let usage = Usage {
+        wall_ns: 8_420_000_000,
+        cpu_user_ns: 250_000_000,
+        cpu_system_ns: 40_000_000,
+        memory_peak: Some(Bytes::mib(41)),
+        process_peak: Bytes::mib(30),
+        output: Bytes(1_234),
+        tmp: Bytes::mib(100),
+        forks_refused: 2,
+        ..Usage::default()
+    };
+    ExitReport {
+        outcome: Outcome::Exited { code: 1 },
+        exit: Some(Exit::Code(1)),
+        usage,
+        limits_hit: vec![Feature::DiskLimit],
+        protections: protections::tests::sample(),
+        output_truncated: false,
+        tree_empty: true,
+        timeline: [("mount proc", 3_100_000), ("exec, run, exit", 0), ("the end", 6_000_000)]
+            .map(|(name, ns)| Step { name: name.to_owned(), ns })
+            .into(),
+    }
+}
+
+pub(super) fn script() -> Script {
+    Script {
+        id: script_id(),
+        name: "check-certificates".to_owned(),
+        description: "Warns two weeks before a TLS certificate expires".to_owned(),
+        tags: vec!["monitoring".to_owned(), "tls".to_owned()],
+        language: Language::Python,
+        version: 8,
+        owner: None,
+        created_at: before(900_000),
+        updated_at: before(7_500),
+    }
+}
+
+pub(super) fn scripts() -> Vec<Script> {
+    let hostile = Script {
+        name: HOSTILE.to_owned(),
+        description: HOSTILE.to_owned(),
+        tags: vec![HOSTILE.to_owned()],
+        ..script()
+    };
+    let bare = Script {
+        name: "nightly-backup".to_owned(),
+        description: String::new(),
+        tags: vec![],
+        ..script()
+    };
+    vec![script(), bare, hostile]
+}
+
+pub(super) fn version() -> Version {
+    let source = "\"\"\"Warn before a TLS certificate expires.\"\"\"\n\nimport os, socket, ssl\n\n\
+        hosts = os.environ[\"hosts\"].split()\ndays = int(os.environ.get(\"days\", \"14\"))\n\n\n\
+        def days_left(host):\n    # The handshake gives the certificate; no request is sent.\n    \
+        context = ssl.create_default_context()\n    with socket.create_connection((host, 443), \
+        timeout=5) as raw:\n        return context.wrap_socket(raw, server_hostname=host)\n\n\n\
+        print('</textarea><script>alert(1)</script>')\n";
+    Version {
+        script: script_id(),
+        number: 8,
+        language: Language::Python,
+        source: source.to_owned(),
+        parameters_schema: Some(parameters::tests::SCHEMA.to_owned()),
+        limits: LimitsRequest { wall_ms: Some(30_000), ..LimitsRequest::default() },
+        author: "data-team".to_owned(),
+        created_at: before(7_500),
+    }
+}

@@ -1,0 +1,338 @@
+//! `/scripts/{id}`: one script, with its versions and executions, and a form to run it.
+
+use askama::Template;
+use automa_core::{
+    Automa, Error,
+    actor::Permission,
+    execution::{Filter, NewExecution, Program},
+    id::ScriptId,
+    page::{Limit, Page, PageRequest},
+    script::{Language, Script, Version},
+};
+use jiff::Timestamp;
+use poem::{
+    Request, Response, handler,
+    http::StatusCode,
+    web::{Data, Form, Path, Query},
+};
+
+use super::{
+    form::{Field, Problems, Typed},
+    frame::{Frame, Link, Place},
+    limits::{self, LimitsFields},
+    listing::Listing,
+    parameters::Asked,
+    table::{self, Table},
+};
+use crate::{
+    auth::Caller,
+    filters,
+    htmx::{render, render_as, see_other},
+    problem::Problem,
+};
+
+#[derive(Debug, Template)]
+#[template(path = "scripts/show.html")]
+struct ScriptPage {
+    frame: Frame,
+    script: Script,
+    language: &'static str,
+    /// The version that is shown, and that the form runs.
+    number: u32,
+    may_write: bool,
+    may_run: bool,
+    pane: Pane,
+    parameters: Vec<Field>,
+    limits: LimitsFields,
+    problems: Vec<String>,
+}
+
+/// What the large panel shows.
+#[derive(Debug)]
+enum Pane {
+    Code(Code),
+    Versions(Versions),
+    Executions(Table),
+}
+
+#[derive(Debug)]
+struct Code {
+    file: &'static str,
+    number: u32,
+    author: String,
+    at: Timestamp,
+    listing: Listing,
+}
+
+#[derive(Debug)]
+struct Versions {
+    items: Vec<VersionRow>,
+    next: Option<String>,
+}
+
+#[derive(Debug)]
+struct VersionRow {
+    number: u32,
+    author: String,
+    language: Language,
+    lines: usize,
+    at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tab {
+    Code,
+    Versions,
+    Executions,
+}
+
+impl Pane {
+    fn code(version: &Version) -> Self {
+        let Version { number, language, author, created_at, source, .. } = version;
+        Self::Code(Code {
+            file: language.file_name(),
+            number: *number,
+            author: author.clone(),
+            at: *created_at,
+            listing: Listing::code(format!("Source of version {number}"), *language, source),
+        })
+    }
+
+    fn versions(id: ScriptId, page: Page<Version>) -> Self {
+        let next = page.next_cursor.as_ref();
+        let next = next.map(|cursor| format!("/scripts/{id}/versions?cursor={cursor}"));
+        let row = |Version { number, author, language, source, created_at, .. }| VersionRow {
+            number,
+            author,
+            language,
+            lines: source.lines().count(),
+            at: created_at,
+        };
+        Self::Versions(Versions { items: page.items.into_iter().map(row).collect(), next })
+    }
+}
+
+impl ScriptPage {
+    fn new(
+        frame: Frame,
+        script: Script,
+        version: &Version,
+        pane: Pane,
+        may: May,
+        (typed, mut problems): (&Typed, Problems),
+    ) -> Self {
+        let asked = Asked::of(version.parameters_schema.as_deref());
+        Self {
+            frame,
+            script,
+            language: table::language(version.language),
+            number: version.number,
+            may_write: may.write,
+            may_run: may.run,
+            pane,
+            parameters: asked.fields(typed, &mut problems),
+            limits: LimitsFields::new(typed, &mut problems, &version.limits),
+            problems: problems.rest(),
+        }
+    }
+
+    fn tab(&self) -> Tab {
+        match self.pane {
+            Pane::Code(_) => Tab::Code,
+            Pane::Versions(_) => Tab::Versions,
+            Pane::Executions(_) => Tab::Executions,
+        }
+    }
+
+    fn tabs(&self) -> Vec<Link> {
+        let path = format!("/scripts/{}", self.script.id);
+        let link = |(tab, name, below)| Link {
+            name,
+            path: format!("{path}{below}"),
+            icon: "",
+            current: self.tab() == tab,
+        };
+        let tabs = [
+            (Tab::Code, "Code", ""),
+            (Tab::Versions, "Versions", "/versions"),
+            (Tab::Executions, "Executions", "/executions"),
+        ];
+        tabs.map(link).into()
+    }
+
+    /// Whether the form to run it stands beside.
+    fn runs(&self) -> bool {
+        self.may_run && self.tab() == Tab::Code
+    }
+}
+
+/// What the actor may do with scripts.
+#[derive(Debug, Clone, Copy)]
+struct May {
+    write: bool,
+    run: bool,
+}
+
+impl May {
+    fn of(caller: &Caller) -> Self {
+        let may = |permission| caller.actor.require(permission).is_ok();
+        Self { write: may(Permission::WriteScripts), run: may(Permission::Execute) }
+    }
+}
+
+/// Shows the newest version.
+#[handler]
+pub(super) async fn show(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let scripts = automa.scripts(&caller.actor);
+    let script = scripts.get(super::id(&id)?)?;
+    let version = scripts.version(script.id, script.version).await?;
+    page(request, &caller, script, &version, Pane::code(&version))
+}
+
+/// Shows one version.
+#[handler]
+pub(super) async fn show_version(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path((id, number)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let scripts = automa.scripts(&caller.actor);
+    let script = scripts.get(super::id(&id)?)?;
+    let version = scripts.version(script.id, super::id(&number)?).await?;
+    page(request, &caller, script, &version, Pane::code(&version))
+}
+
+/// Shows all versions.
+#[handler]
+pub(super) async fn list_versions(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+    Query(query): Query<Typed>,
+) -> Result<Response, Problem> {
+    let scripts = automa.scripts(&caller.actor);
+    let script = scripts.get(super::id(&id)?)?;
+    let newest = scripts.version(script.id, script.version).await?;
+    let cursor = super::named(query.get("cursor"), "page", |it| it.parse().ok())?;
+    let versions =
+        scripts.versions(script.id, PageRequest { cursor, ..PageRequest::default() }).await?;
+    let pane = Pane::versions(script.id, versions);
+    page(request, &caller, script, &newest, pane)
+}
+
+/// Shows its newest executions.
+#[handler]
+pub(super) async fn list_executions(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let scripts = automa.scripts(&caller.actor);
+    let script = scripts.get(super::id(&id)?)?;
+    let newest = scripts.version(script.id, script.version).await?;
+    let filter = Filter { script: Some(script.id), ..Filter::default() };
+    let limit = Limit::new(20).unwrap_or_default();
+    let list = PageRequest { cursor: None, limit };
+    let items = automa.executions(&caller.actor).list(filter, list).await?.items;
+    let now = super::frame(request, &caller, "", Place::Scripts).now;
+    let table = Table::new("Executions of this script, newest first", &items, now).unnamed();
+    page(request, &caller, script, &newest, Pane::Executions(table))
+}
+
+fn page(
+    request: &Request,
+    caller: &Caller,
+    script: Script,
+    version: &Version,
+    pane: Pane,
+) -> Result<Response, Problem> {
+    let frame = super::frame(request, caller, script.name.clone(), Place::Scripts);
+    let nothing = (&Typed::default(), Problems::default());
+    render(&ScriptPage::new(frame, script, version, pane, May::of(caller), nothing))
+}
+
+/// Runs a version.
+#[handler]
+pub(super) async fn run(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+    Form(typed): Form<Typed>,
+) -> Result<Response, Problem> {
+    let scripts = automa.scripts(&caller.actor);
+    let script = scripts.get(super::id(&id)?)?;
+    let number = typed.get("version").parse().unwrap_or(script.version);
+    let version = scripts.version(script.id, number).await?;
+    let mut problems = Problems::default();
+    let new = NewExecution {
+        program: Program::Script { id: script.id, version: Some(version.number) },
+        parameters: Asked::of(version.parameters_schema.as_deref()).read(&typed, &mut problems),
+        limits: limits::read(&typed, &mut problems),
+        idempotency_key: None,
+    };
+    if problems.is_empty() {
+        match automa.executions(&caller.actor).submit(new).await {
+            Ok(execution) => return Ok(see_other(&format!("/executions/{}", execution.id))),
+            Err(Error::Invalid(fields)) => problems = Problems::from(&fields[..]),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let frame = super::frame(request, &caller, script.name.clone(), Place::Scripts);
+    let pane = Pane::code(&version);
+    let filled = (&typed, problems);
+    let refused = ScriptPage::new(frame, script, &version, pane, May::of(&caller), filled);
+    render_as(StatusCode::UNPROCESSABLE_ENTITY, &refused)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::pages::samples;
+
+    pub(in crate::pages) fn samples() -> Vec<(&'static str, String)> {
+        let page = |script: Script, version: &Version, pane, may, filled: (&Typed, Problems)| {
+            let frame = samples::frame("check-certificates", Place::Scripts);
+            ScriptPage::new(frame, script, version, pane, may, filled).render().unwrap()
+        };
+        let (all, none) = (May { write: true, run: true }, May { write: false, run: false });
+        let (script, version) = (samples::script(), samples::version());
+        let old = Version { number: 3, parameters_schema: None, ..version.clone() };
+        let nothing = Typed::default();
+        let of =
+            |pane, may| page(script.clone(), &version, pane, may, (&nothing, Problems::default()));
+        let bad = Typed::default().with("parameters/days", "many").with("limits.pids", "-1");
+        let mut problems = Problems::default();
+        limits::read(&bad, &mut problems);
+        Asked::of(version.parameters_schema.as_deref()).read(&bad, &mut problems);
+        let list = || Page {
+            items: vec![version.clone(), old.clone()],
+            next_cursor: Some(samples::cursor()),
+        };
+        let now = samples::frame("", Place::Scripts).now;
+        let table = |items: &[_]| Pane::Executions(Table::new("Executions", items, now).unnamed());
+        vec![
+            ("script", of(Pane::code(&version), all)),
+            ("script-viewer", of(Pane::code(&version), none)),
+            ("script-versions", of(Pane::versions(script.id, list()), all)),
+            ("script-executions", of(table(&samples::executions()), all)),
+            ("script-unused", of(table(&[]), all)),
+            (
+                "script-old",
+                page(script.clone(), &old, Pane::code(&old), all, (&nothing, Problems::default())),
+            ),
+            (
+                "script-run-refused",
+                page(script.clone(), &version, Pane::code(&version), all, (&bad, problems)),
+            ),
+        ]
+    }
+}
