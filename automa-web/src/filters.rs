@@ -51,6 +51,19 @@ pub(crate) fn plain(value: impl Display, _: &dyn Values) -> Result<Safe<String>>
     Ok(Safe(text::plain(&value.to_string())))
 }
 
+/// Our own text, in which what stands between backticks is code.
+#[askama::filter_fn]
+pub(crate) fn prose(value: &str, _: &dyn Values) -> Result<Safe<String>> {
+    let mut html = String::with_capacity(value.len() + 32);
+    for (n, part) in value.split('`').enumerate() {
+        let is_code = n % 2 == 1;
+        html.push_str(if is_code { "<code>" } else { "" });
+        part.chars().for_each(|c| text::push(&mut html, c));
+        html.push_str(if is_code { "</code>" } else { "" });
+    }
+    Ok(Safe(html))
+}
+
 /// Bytes with a unit: `1.5 KiB`.
 #[askama::filter_fn]
 pub(crate) fn bytes(value: &u64, _: &dyn Values) -> Result<String> {

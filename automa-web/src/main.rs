@@ -5,6 +5,7 @@ mod assets;
 mod auth;
 mod cli;
 mod config;
+mod docs;
 mod filters;
 mod htmx;
 mod lifecycle;

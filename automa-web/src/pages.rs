@@ -6,6 +6,7 @@
 
 mod ansi;
 mod code;
+mod docs;
 mod errors;
 mod execution;
 mod executions;
@@ -47,6 +48,8 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/sign-in", get(sign_in::show).post(sign_in::submit))
         .at("/sign-out", post(sign_in::out))
         .at("/theme", post(theme::choose))
+        .at("/docs", get(docs::api))
+        .at("/docs/problems", get(docs::problems))
         .at("/run", get(code::show).post(code::submit))
         .at("/scripts", get(scripts::show_list))
         .at("/scripts/new", get(scripts::blank).post(scripts::create))

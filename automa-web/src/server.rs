@@ -23,6 +23,7 @@ use crate::{
     api, assets,
     auth::Keys,
     config::{Config, KeyError},
+    docs,
     lifecycle::{Signals, Stop},
     listen::Tuned,
     live,
@@ -132,6 +133,7 @@ fn app(
         .around(|next, request| async move { compress(&*next, request).await })
         .with(CatchPanic::new().with_handler(OnPanic))
         .around(|next, request| async move { security_headers(&*next, request).await })
+        .data(docs::sections(&document))
         .data(OpenApiDocument(document.to_string().into()))
         .data(automa)
         .data(keys)
