@@ -43,3 +43,17 @@ pub(super) fn problems(request: &Request) -> Result<Response, Problem> {
     let frame = Frame::new(request, "Problems").broad();
     render(&ProblemsPage { frame, problems: PROBLEMS })
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{docs, pages::samples};
+
+    pub(in crate::pages) fn samples() -> Vec<(&'static str, String)> {
+        let (_, document) = crate::api::service().unwrap();
+        let sections = docs::sections(&document);
+        let described = ApiPage { frame: samples::stranger(), sections };
+        let listed = ProblemsPage { frame: samples::stranger(), problems: PROBLEMS };
+        vec![("docs", described.render().unwrap()), ("docs-problems", listed.render().unwrap())]
+    }
+}

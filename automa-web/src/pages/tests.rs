@@ -9,6 +9,7 @@ fn all() -> Vec<(&'static str, String)> {
         super::setup::tests::samples(),
         super::sign_in::tests::samples(),
         super::errors::tests::samples(),
+        super::docs::tests::samples(),
         super::overview::tests::samples(),
         super::scripts::tests::samples(),
         super::script::tests::samples(),
@@ -153,7 +154,7 @@ fn every_input_has_a_label_and_every_picture_is_in_the_sprite() {
 
 #[test]
 fn no_link_is_dead() {
-    let routes = include_str!("../pages.rs");
+    let routes = concat!(include_str!("../pages.rs"), include_str!("../server.rs"));
     let patterns: Vec<Vec<&str>> = routes
         .split(".at(\"")
         .skip(1)
