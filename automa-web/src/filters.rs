@@ -110,7 +110,8 @@ pub(crate) fn clock(at: &Timestamp, _: &dyn Values) -> Result<Safe<String>> {
 /// The start of something that goes on: a script of the page counts from there.
 #[askama::filter_fn]
 pub(crate) fn since(at: &Timestamp, _: &dyn Values) -> Result<Safe<String>> {
-    Ok(Safe(time_element(*at, " data-since", "…")))
+    let text = at.strftime("since %H:%M:%S UTC").to_string();
+    Ok(Safe(time_element(*at, " data-since", &text)))
 }
 
 /// The day.
