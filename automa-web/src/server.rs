@@ -10,7 +10,7 @@ use std::{
 use automa_core::Automa;
 use poem::{
     Endpoint, EndpointExt as _, Route, Server,
-    error::ResponseError as _,
+    error::{NotFoundError, ResponseError as _},
     get, handler,
     http::header,
     listener::{Acceptor as _, Listener as _, TcpListener},
@@ -119,6 +119,7 @@ fn app(
     let routes = Route::new()
         .at("/api/v1/ws/executions/:id", get(live::execution_socket))
         .nest(api::PREFIX, api)
+        .at("/api/*path", nothing)
         .at("/openapi.json", get(openapi_document))
         .at("/health", get(ops::health))
         .at("/liveness", get(ops::liveness))
@@ -138,6 +139,12 @@ fn app(
         .data(automa)
         .data(keys)
         .data(stop))
+}
+
+/// What is no page and not there is a problem, not a page that says so.
+#[handler]
+fn nothing() -> poem::Result<()> {
+    Err(NotFoundError.into())
 }
 
 #[derive(Clone)]
