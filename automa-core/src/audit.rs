@@ -127,6 +127,7 @@ mod tests {
             Action::SignInRefused,
             Action::SignedOut(session),
             Action::SessionReused(session),
+            Action::ScriptDeleted(script),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

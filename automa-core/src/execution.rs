@@ -49,7 +49,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 #[cfg(test)]
-pub(crate) use self::idempotency::KEYS_EXPIRE_AFTER;
+pub(crate) use self::idempotency::{KEYS_EXPIRE_AFTER, Key};
 use self::log::LogReader;
 pub use self::{
     follow::Follow,

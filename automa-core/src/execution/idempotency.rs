@@ -36,7 +36,7 @@ pub(crate) struct Submitted {
 
 /// A key with the request that it came with.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// Of who sent it and the key itself: nobody meets another's keys.
     key: Hash,
     request: Hash,
@@ -44,7 +44,7 @@ pub(super) struct Key {
 
 impl Key {
     /// The key of a request of `user`.
-    pub(super) fn new(
+    pub(crate) fn new(
         key: &str,
         user: Option<UserId>,
         program: &Program,
@@ -77,7 +77,7 @@ impl Key {
     }
 
     /// Remembers that this request has become this execution.
-    pub(super) fn put(&self, change: &mut Change, execution: &Execution) -> Result<()> {
+    pub(crate) fn put(&self, change: &mut Change, execution: &Execution) -> Result<()> {
         let now = execution.created_at;
         let expires_at = now.checked_add(KEYS_EXPIRE_AFTER).unwrap_or(Timestamp::MAX);
         let submitted = Submitted { execution: execution.id, request: self.request, expires_at };

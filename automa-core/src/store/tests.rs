@@ -2,6 +2,7 @@
 
 mod durability;
 mod failing;
+mod fixtures;
 mod group;
 mod lifecycle;
 

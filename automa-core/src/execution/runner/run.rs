@@ -309,7 +309,8 @@ impl Ending {
         }
     }
 
-    fn of(report: &ExitReport) -> Self {
+    /// Of something that did.
+    pub(crate) fn of(report: &ExitReport) -> Self {
         let (exit_code, signal) = match report.exit {
             Some(Exit::Code(code)) => (Some(code), None),
             Some(Exit::Signal(signal)) => (None, Some(signal)),
