@@ -169,15 +169,47 @@ fn an_orderly_end_says_goodbye_to_those_who_watch() {
     });
 }
 
+/// Variables of a server that lets what runs go on for as long as this after the first signal.
+fn with_grace(grace: &'static str) -> [(&'static str, &'static str); 2] {
+    [("AUTOMA_RATE_LIMIT", "off"), ("AUTOMA_GRACE", grace)]
+}
+
+#[test]
+fn what_outlasts_the_grace_is_cancelled_and_recorded() {
+    for user in User::all() {
+        let mut server = Server::start_as(user, &with_grace("1s"));
+        let pid = server.process().pid();
+        let (client, running) = block_on(async {
+            let client = server.set_up().await;
+            let running = client.submit("echo begun; sleep 600; echo never").await;
+            client.logged(&running, "begun").await;
+            (client, running)
+        });
+        let ended = server.end_by(Signal::SIGTERM);
+        assert_eq!(ended.code, 0, "{ended:#?}");
+        assert!(descendants(pid).is_empty());
+        server.restart();
+        block_on(async {
+            let client = client.at(server.url());
+            let path = format!("/api/v1/executions/{running}");
+            let after = client.get(&path).await.json(200);
+            assert_eq!(after["state"], "cancelled", "{after:#}");
+            assert_eq!(after["report"]["outcome"]["kind"], "cancelled", "{after:#}");
+            let log = client.get(&format!("{path}/log")).await.json(200);
+            assert_eq!((texts(&log), &log["complete"]), (vec!["begun"], &json!(true)));
+        });
+    }
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let mut server = Server::start();
+    let mut server = Server::start_as(User::all()[0], &with_grace("1h"));
     let pid = server.process().pid();
-    let running = block_on(async {
+    let (client, running) = block_on(async {
         let client = server.set_up().await;
         let running = client.submit("trap '' TERM; echo begun; sleep 1000").await;
         client.logged(&running, "begun").await;
-        running
+        (client, running)
     });
     server.process().signal(Signal::SIGTERM);
     heard(&server);
@@ -186,8 +218,11 @@ fn a_second_signal_ends_it_at_once() {
     eventually("nothing is left", || descendants(pid).is_empty());
     server.restart();
     block_on(async {
-        let client = server.anonymous().sign_in("admin").await;
-        let after = client.ended(&running).await;
-        assert!(["cancelled", "lost"].contains(&after["state"].as_str().unwrap()), "{after:#}");
+        let client = client.at(server.url());
+        let path = format!("/api/v1/executions/{running}");
+        let after = client.get(&path).await.json(200);
+        assert_eq!(after["state"], "lost", "{after:#}");
+        let log = client.get(&format!("{path}/log")).await.json(200);
+        assert_eq!((texts(&log), &log["complete"]), (vec!["begun"], &json!(true)));
     });
 }
