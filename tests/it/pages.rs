@@ -124,8 +124,13 @@ async fn sign_in(browser: &Browser) {
 const VIEWS: [(u32, Scheme); 4] =
     [(1280, Scheme::Light), (1280, Scheme::Dark), (390, Scheme::Light), (390, Scheme::Dark)];
 
-/// Looks at a page in every way.
+/// Looks at a page in every way, and hears what it says to the console.
 async fn look(browser: &Browser, url: &str, name: &str) {
+    view(browser, url, name).await;
+    browser.assert_quiet(name).await;
+}
+
+async fn view(browser: &Browser, url: &str, name: &str) {
     for (width, scheme) in VIEWS {
         browser.view(width, scheme).await;
         browser.goto(url).await;
@@ -134,7 +139,6 @@ async fn look(browser: &Browser, url: &str, name: &str) {
         browser.assert_fits(&page).await;
         browser.assert_accessible(&page).await;
     }
-    browser.assert_quiet(name).await;
 }
 
 /// Something of everything that pages show; the ids of a script and of executions.
@@ -188,13 +192,19 @@ fn every_page_can_be_used_by_everybody() {
             (format!("/scripts/{script}/edit"), "script-edit"),
             (format!("/scripts/{script}/versions"), "script-versions"),
             (format!("/scripts/{script}/executions"), "script-executions"),
+            (format!("/scripts/{script}/versions/1"), "script-version"),
             ("/executions".to_owned(), "executions"),
             (format!("/executions/{succeeded}"), "execution-succeeded"),
             (format!("/executions/{failed}"), "execution-failed"),
             (format!("/executions/{running}"), "execution-running"),
+            ("/docs".to_owned(), "docs"),
+            ("/docs/problems".to_owned(), "docs-problems"),
         ];
         for (path, name) in pages {
             look(&browser, &url(&path), name).await;
         }
+        view(&browser, &url("/nothing"), "error").await;
+        let said = browser.said().await;
+        assert!(said.iter().all(|it| it.contains("status of 404")), "{said:#?}");
     });
 }

@@ -247,8 +247,18 @@ impl Browser {
     ///
     /// When something was said.
     pub async fn assert_quiet(&self, page: &str) {
+        let said = self.said().await;
+        assert!(said.is_empty(), "{page}: {said:#?}");
+    }
+
+    /// What the console has said since it was last asked.
+    ///
+    /// # Panics
+    ///
+    /// When the browser does not answer.
+    pub async fn said(&self) -> Vec<String> {
         let said = self.client.issue_cmd(Vendor::ConsoleLog).await.unwrap();
-        assert_eq!(said, json!([]), "{page}: {said:#}");
+        said.as_array().unwrap().iter().map(|it| it["message"].to_string()).collect()
     }
 
     /// A command of Chromium's own protocol.

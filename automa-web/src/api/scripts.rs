@@ -310,7 +310,7 @@ impl From<NewScript> for script::NewScript {
             tags: new.tags.unwrap_or_default(),
             language: new.language.0,
             source: new.source,
-            parameters_schema: new.parameters_schema.map(|schema| schema.to_string()),
+            parameters_schema: new.parameters_schema.map(|schema| format!("{schema:#}")),
             limits: new.limits.unwrap_or_default().into(),
         }
     }
