@@ -15,6 +15,7 @@ use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission},
     audit::{Action, Entry},
+    blocking,
     error::FieldError,
     event::Event,
     execution::LimitsRequest,
@@ -118,6 +119,11 @@ impl NewScript {
         }
     }
 
+    /// The same, found right. A schema is compiled for it, which may take a while.
+    async fn checked(self) -> Result<Self> {
+        blocking::run(move || self.check().map(|()| self)).await
+    }
+
     fn check(&self) -> Result<()> {
         let mut errors = Vec::new();
         let mut check = |field, holds: bool, reason| {
@@ -183,7 +189,7 @@ impl<'a> Scripts<'a> {
     /// [`Error::Forbidden`], [`Error::Invalid`], and the store's.
     pub async fn create(&self, new: NewScript) -> Result<Script> {
         self.actor.require(Permission::WriteScripts)?;
-        new.check()?;
+        let new = new.checked().await?;
         let clock = &*self.automa.clock;
         let now = clock.now();
         let script = Script {
@@ -220,7 +226,7 @@ impl<'a> Scripts<'a> {
     /// `read` is not the newest version; and the store's.
     pub async fn update(&self, id: ScriptId, read: u32, new: NewScript) -> Result<Script> {
         self.actor.require(Permission::WriteScripts)?;
-        new.check()?;
+        let new = new.checked().await?;
         let clock = &*self.automa.clock;
         let now = clock.now();
         let author = self.actor.name.clone();

@@ -73,7 +73,6 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
     ),
     ("ended", "409", "The execution has ended, so it cannot be cancelled."),
     ("setup-closed", "409", "There is an account already. Sign in with it."),
-    ("taken", "409", "There is an account of this name or address already."),
     ("idempotency-mismatch", "409", "The `Idempotency-Key` was used for another request."),
     ("payload-too-large", "413", "The body is larger than 8 MiB."),
     ("unsupported-media-type", "415", "The body has to be `application/json`."),
@@ -201,6 +200,26 @@ fn text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_of_problem_is_described() {
+        let sources = concat!(
+            include_str!("problem.rs"),
+            include_str!("api/body.rs"),
+            include_str!("api/scripts.rs"),
+            include_str!("middleware/same_origin.rs"),
+        );
+        // `new(StatusCode::NOT_FOUND, "not-found", …`, over one line or several.
+        let kinds = sources.split("new(StatusCode::").skip(1).filter_map(|made| {
+            let made = made.split(')').next()?;
+            made.split('"').nth(1)
+        });
+        let kinds: Vec<_> = kinds.collect();
+        assert!(kinds.len() > 10, "{kinds:?}");
+        for kind in kinds {
+            assert!(PROBLEMS.iter().any(|(known, ..)| *known == kind), "{kind} is not described");
+        }
+    }
 
     #[test]
     fn the_description_has_every_operation_and_names_types() {

@@ -78,11 +78,21 @@ impl Add {
         let email = self.email.unwrap_or_else(|| format!("{}@localhost", self.name));
         let new =
             NewUser { username: self.name, email, password: password.into(), role: self.role };
-        let actor = Actor::embedder("command line");
-        let added = automa.users(&actor).create(new).await;
+        let added = add(&automa, new).await;
         automa.close().await;
-        Ok(added?.username)
+        added
     }
+}
+
+async fn add(automa: &Automa, new: NewUser) -> Result<String, Box<dyn std::error::Error>> {
+    // The setup link is gone once there is an account: nobody could ever make another one.
+    if new.role != Role::Admin && automa.setup().is_open()? {
+        return Err("there is no account yet, and the first one has to be an admin: add \
+                    `--role admin`, or open the setup link that `automa serve` prints"
+            .into());
+    }
+    let actor = Actor::embedder("command line");
+    Ok(automa.users(&actor).create(new).await?.username)
 }
 
 fn println_checked(text: &str) {
