@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Where to listen; port 0 picks a free one
     #[arg(long, env = "AUTOMA_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
     listen: SocketAddr,
-    /// What tokens are signed with, at least 32 bytes [default: the data directory's own]
+    /// What tokens are signed with, at least 32 bytes; the data directory's own unless told
     #[arg(long, env = "AUTOMA_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
     secret_key: Option<String>,
     /// Time that running executions have to end after the first SIGTERM, before they are cancelled

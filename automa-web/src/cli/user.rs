@@ -35,7 +35,7 @@ struct Add {
     /// What it may do: viewer, operator or admin
     #[arg(long, value_parser = role, default_value = "operator")]
     role: Role,
-    /// Its e-mail address [default: NAME@localhost]
+    /// Its e-mail address; NAME@localhost unless told
     #[arg(long)]
     email: Option<String>,
     /// Read the password from standard input: at least 12 characters, one line
