@@ -4,6 +4,7 @@ mod auth;
 mod body;
 mod document;
 mod executions;
+mod logs;
 mod scripts;
 pub(crate) mod wire;
 
@@ -15,7 +16,7 @@ use poem::{
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 use serde_json::Value;
 
-pub(crate) use self::executions::{Execution, LogWindow};
+pub(crate) use self::{executions::Execution, logs::LogWindow};
 use crate::{openapi, problem::Problem};
 
 /// Where the API is.
@@ -37,7 +38,7 @@ enum Tag {
 ///
 /// When the document cannot be made: a fault of this build.
 pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Error>> {
-    let apis = (auth::AuthApi, scripts::ScriptsApi, executions::ExecutionsApi);
+    let apis = (auth::AuthApi, scripts::ScriptsApi, executions::ExecutionsApi, logs::LogsApi);
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")
         .license(LicenseObject::new("MIT OR Apache-2.0").identifier("MIT OR Apache-2.0"))

@@ -1,0 +1,228 @@
+//! What executions look like in the API.
+
+use std::collections::BTreeMap;
+
+use automa_core::{
+    execution::{self, LimitsRequest, NewExecution, Program, State},
+    id::{ExecutionId, ScriptId},
+    page::Cursor,
+    script::Language,
+};
+use jiff::Timestamp;
+use poem_openapi::Object;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    api::{
+        scripts::Limits,
+        wire::{OneOf, Text},
+    },
+    problem::Problem,
+};
+
+/// What to execute: a script, or code that is not saved.
+#[derive(Object)]
+#[oai(rename = "NewExecution")]
+pub(super) struct Submission {
+    /// The script; else `language` and `source`.
+    pub(super) script_id: Option<Text<ScriptId>>,
+    /// The script's version, the newest unless told.
+    pub(super) version: Option<u32>,
+    /// The language of code that is not saved.
+    pub(super) language: Option<OneOf<Language>>,
+    /// The code, at most 1 MiB.
+    pub(super) source: Option<String>,
+    /// Given to the run as environment variables, and as one JSON document.
+    pub(super) parameters: Option<BTreeMap<String, Value>>,
+    /// In place of the script's.
+    pub(super) limits: Option<Limits>,
+    /// Hosts and ports that may be reached. This version has no network: only an empty list.
+    pub(super) network: Option<Vec<String>>,
+}
+
+/// What to change when running again.
+#[derive(Object)]
+pub(super) struct Rerun {
+    /// In place of those of the former run.
+    pub(super) parameters: Option<BTreeMap<String, Value>>,
+}
+
+/// One run of a version of a script, or of code that was not saved.
+#[derive(Debug, Clone, Object, Serialize)]
+pub(crate) struct Execution {
+    pub(super) id: Text<ExecutionId>,
+    pub(super) state: OneOf<State>,
+    pub(super) language: OneOf<Language>,
+    /// None for code that was not saved.
+    pub(super) script_id: Option<Text<ScriptId>>,
+    /// The script's name when the execution was accepted.
+    pub(super) script_name: Option<String>,
+    /// The script's version.
+    pub(super) version: Option<u32>,
+    /// Who asked for it.
+    pub(super) requested_by: String,
+    pub(super) created_at: Text<Timestamp>,
+    pub(super) started_at: Option<Text<Timestamp>>,
+    pub(super) finished_at: Option<Text<Timestamp>>,
+    pub(super) exit_code: Option<i32>,
+    /// The signal that ended the script.
+    pub(super) signal: Option<i32>,
+    /// Why it ended, in a sentence.
+    pub(super) cause: Option<String>,
+    pub(super) wall_ms: Option<u64>,
+    pub(super) cpu_ms: Option<u64>,
+    pub(super) peak_memory_bytes: Option<u64>,
+    pub(super) output_bytes: Option<u64>,
+    /// The value that the script left as its result.
+    pub(super) result: Option<Value>,
+    /// From 1 up.
+    pub(super) attempt: u32,
+    /// The execution that this one repeats.
+    pub(super) rerun_of: Option<Text<ExecutionId>>,
+    /// What confined it and what it used. Not in lists, and not of what never started.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) report: Option<Value>,
+    /// The first 64 KiB of the log as text: with `wait`, when it ended within.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output: Option<String>,
+    /// Whether the log is longer than `output`.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output_truncated: Option<bool>,
+}
+
+/// Executions, newest first.
+#[derive(Object, Serialize)]
+pub(super) struct ExecutionPage {
+    pub(super) items: Vec<Execution>,
+    /// Where the next page continues; none on the last.
+    pub(super) next_cursor: Option<Text<Cursor>>,
+}
+
+/// A number of executions.
+#[derive(Object)]
+pub(super) struct Count {
+    pub(super) count: u64,
+}
+
+impl Submission {
+    /// What it asks for, if that is one thing.
+    pub(super) fn read(self) -> Result<NewExecution, Problem> {
+        if self.network.is_some_and(|hosts| !hosts.is_empty()) {
+            let reason = "this version has no network for scripts; leave it out";
+            return Err(Problem::invalid_field("network", reason));
+        }
+        let program = match (self.script_id, self.language, self.source) {
+            (Some(Text(id)), None, None) => Program::Script { id, version: self.version },
+            (Some(_), _, _) => {
+                let reason = "names what to run: leave out `language` and `source`";
+                return Err(Problem::invalid_field("script_id", reason));
+            }
+            (None, Some(OneOf(language)), Some(source)) => Program::Code { language, source },
+            (None, None, _) => {
+                return Err(Problem::invalid_field("language", "is required without `script_id`"));
+            }
+            (None, _, None) => {
+                return Err(Problem::invalid_field("source", "is required without `script_id`"));
+            }
+        };
+        if self.version.is_some() && matches!(program, Program::Code { .. }) {
+            return Err(Problem::invalid_field("version", "is for scripts: leave it out"));
+        }
+        Ok(NewExecution {
+            program,
+            parameters: self.parameters.map(|it| it.into_iter().collect()),
+            limits: self.limits.unwrap_or_default().into(),
+            idempotency_key: None,
+        })
+    }
+}
+
+impl From<Limits> for LimitsRequest {
+    fn from(limits: Limits) -> Self {
+        let Limits { wall_ms, cpu_ms, cpus, memory_bytes, pids, output_bytes, tmp_bytes } = limits;
+        Self { wall_ms, cpu_ms, cpus, memory_bytes, pids, output_bytes, tmp_bytes }
+    }
+}
+
+impl From<LimitsRequest> for Limits {
+    fn from(limits: LimitsRequest) -> Self {
+        let LimitsRequest { wall_ms, cpu_ms, cpus, memory_bytes, pids, output_bytes, tmp_bytes } =
+            limits;
+        Self { wall_ms, cpu_ms, cpus, memory_bytes, pids, output_bytes, tmp_bytes }
+    }
+}
+
+impl From<execution::Execution> for Execution {
+    fn from(execution: execution::Execution) -> Self {
+        let ending = execution.ending.as_ref();
+        Self {
+            id: Text(execution.id),
+            state: OneOf(execution.state),
+            language: OneOf(execution.language),
+            script_id: execution.script.map(|(id, _)| Text(id)),
+            script_name: execution.script_name,
+            version: execution.script.map(|(_, version)| version),
+            requested_by: execution.requested_by,
+            created_at: Text(execution.created_at),
+            started_at: execution.started_at.map(Text),
+            finished_at: execution.finished_at.map(Text),
+            exit_code: ending.and_then(|it| it.exit_code),
+            signal: ending.and_then(|it| it.signal),
+            cause: ending.map(|it| it.cause.clone()),
+            wall_ms: ending.map(|it| it.wall_ms),
+            cpu_ms: ending.map(|it| it.cpu_ms),
+            peak_memory_bytes: ending.and_then(|it| it.peak_memory_bytes),
+            output_bytes: ending.map(|it| it.output_bytes),
+            result: None,
+            attempt: execution.attempt,
+            rerun_of: execution.rerun_of.map(Text),
+            report: None,
+            output: None,
+            output_truncated: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use automa_core::{execution::Ending, id::UserId};
+
+    use super::*;
+    use crate::api::document::same_as_schema;
+
+    #[test]
+    fn documents_are_as_their_schemas_say() {
+        let id = "0197c1a0-5f00-7000-8000-00000000002a";
+        let at: Timestamp = "2026-01-01T00:00:00.000001Z".parse().unwrap();
+        let execution = execution::Execution {
+            id: id.parse().unwrap(),
+            state: State::TimedOut,
+            language: Language::Python,
+            script: Some((id.parse().unwrap(), 3)),
+            script_name: Some("\"nightly\"".to_owned()),
+            requested_by: "ada".to_owned(),
+            user: Some(id.parse::<UserId>().unwrap()),
+            created_at: at,
+            started_at: Some(at),
+            finished_at: None,
+            attempt: 1,
+            rerun_of: None,
+            ending: Some(Ending {
+                cause: "the script was stopped at its time limit".to_owned(),
+                exit_code: None,
+                signal: Some(9),
+                wall_ms: 1,
+                cpu_ms: 2,
+                peak_memory_bytes: None,
+                output_bytes: 3,
+            }),
+        };
+        let mut items = vec![Execution::from(execution)];
+        items.push(Execution { output: Some("x".to_owned()), ..items[0].clone() });
+        same_as_schema(&ExecutionPage { items, next_cursor: None });
+    }
+}

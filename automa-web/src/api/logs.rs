@@ -1,0 +1,229 @@
+//! Logs of executions: read, and followed.
+
+use std::{io, time::Duration};
+
+use automa_core::{
+    Automa,
+    execution::log::{Line, LogError, LogReader, RAW_MAX, WINDOW_LINES, Window},
+    id::ExecutionId,
+};
+use automa_sandbox::Stream;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::BoxStream};
+use poem::{
+    Body as RawBody, Request,
+    http::{StatusCode, header},
+    web::{Data, sse::Event},
+};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi, ResponseContent, Union,
+    param::{Header, Path, Query},
+    payload::{Binary, EventStream},
+};
+use serde::Serialize;
+
+use super::{
+    Tag,
+    document::Document,
+    executions::Execution,
+    wire::{OneOf, Text},
+};
+use crate::{auth::Auth, lifecycle::Stop, live, problem::Problem};
+
+/// Time between two signs of life in a stream that has nothing to say.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// One line of a log.
+#[derive(Debug, Object, Serialize)]
+struct LogLine {
+    /// Its number, from 1.
+    n: u64,
+    stream: OneOf<Stream>,
+    /// When it was complete, from the start of the execution.
+    t_ms: u64,
+    /// Without the line's end; what is no UTF-8 is replaced.
+    text: String,
+}
+
+/// Some lines of a log.
+#[derive(Debug, Object, Serialize)]
+pub(crate) struct LogWindow {
+    lines: Vec<LogLine>,
+    /// The line to ask for next.
+    next: u64,
+    /// How many lines there are so far.
+    total: u64,
+    /// Whether these are all there will be.
+    complete: bool,
+}
+
+/// What a stream of a log sends.
+#[derive(Union)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is sent, and there is one end")]
+enum LogEvent {
+    /// As `event: log`, with the number of the last line as its id.
+    Log(LogWindow),
+    /// As `event: end`, after the last line.
+    End(Execution),
+}
+
+#[derive(ResponseContent)]
+enum LogContent {
+    Lines(Document<LogWindow>),
+    /// Raw bytes of both streams, in the order in which they were written.
+    #[oai(content_type = "text/plain")]
+    Raw(Binary<RawBody>),
+}
+
+#[derive(ApiResponse)]
+enum LogResponse {
+    /// Lines, or with `Accept: text/plain` the raw bytes of the whole log
+    #[oai(status = 200)]
+    Log(LogContent),
+}
+
+pub(super) struct LogsApi;
+
+#[OpenApi(tag = "Tag::Executions", prefix_path = "/executions")]
+impl LogsApi {
+    /// Read a log.
+    ///
+    /// As JSON, up to 1,000 lines at a time. With `Accept: text/plain`, the whole log in raw bytes.
+    #[oai(path = "/:id/log", method = "get", operation_id = "readLog")]
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
+    async fn log(
+        &self,
+        auth: Auth,
+        request: &Request,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<ExecutionId>>,
+        /// The first line, from 1.
+        from: Query<Option<u64>>,
+        /// Lines: 1 to 1,000.
+        limit: Query<Option<u64>>,
+    ) -> Result<LogResponse, Problem> {
+        let log = automa.executions(auth.actor()).log(id.0.0)?;
+        let accept = request.header(header::ACCEPT).unwrap_or_default();
+        if accept.trim_start().starts_with("text/plain") {
+            let body = RawBody::from_bytes_stream(raw(log));
+            return Ok(LogResponse::Log(LogContent::Raw(Binary(body))));
+        }
+        let limit = match limit.0.map(usize::try_from) {
+            None => WINDOW_LINES,
+            Some(Ok(limit @ 1..=WINDOW_LINES)) => limit,
+            Some(_) => {
+                let reason = format!("must be 1 to {WINDOW_LINES}");
+                return Err(Problem::invalid_field("limit", reason));
+            }
+        };
+        let window = blocking(move || log.lines(from.0.unwrap_or(1), limit)).await?;
+        Ok(LogResponse::Log(LogContent::Lines(Document(window.into()))))
+    }
+
+    /// Follow a log.
+    ///
+    /// Sends what there is and then each line as it is written, until the end. After a break,
+    /// `Last-Event-ID` resumes behind the last line that arrived.
+    #[oai(path = "/:id/log/stream", method = "get", operation_id = "followLog")]
+    #[expect(clippy::unused_async, reason = "an operation is awaited")]
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
+    async fn follow(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        Data(stop): Data<&Stop>,
+        id: Path<Text<ExecutionId>>,
+        /// The first line, from 1.
+        from: Query<Option<u64>>,
+        /// The last line that arrived.
+        #[oai(name = "Last-Event-ID")]
+        last: Header<Option<u64>>,
+    ) -> Result<EventStream<BoxStream<'static, LogEvent>>, Problem> {
+        let from = last.0.map(|last| last.saturating_add(1)).or(from.0).unwrap_or(1);
+        let events = live::follow(automa, auth.actor().clone(), id.0.0, from, stop.clone())?;
+        let stream = EventStream::new(events.map(LogEvent::from).boxed());
+        Ok(stream.keep_alive(KEEP_ALIVE).to_event(|event| match event {
+            LogEvent::Log(window) => Event::message(text(&window))
+                .event_type("log")
+                .id((window.next.saturating_sub(1)).to_string()),
+            LogEvent::End(execution) => Event::message(text(&execution)).event_type("end"),
+        }))
+    }
+}
+
+/// A document as text; what cannot be written is none, which does not happen to these.
+fn text(document: &impl Serialize) -> String {
+    serde_json::to_string(document).unwrap_or_default()
+}
+
+/// Reads a log away from the threads of the server.
+pub(super) async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => Ok(read.map_err(automa_core::Error::from)?),
+        Err(error) => Err(Problem::internal(StatusCode::INTERNAL_SERVER_ERROR, &error)),
+    }
+}
+
+/// All bytes that a log has now, in pieces.
+pub(crate) fn raw(log: LogReader) -> BoxStream<'static, io::Result<Bytes>> {
+    let end = log.raw_len();
+    futures_util::stream::try_unfold((log, 0), move |(log, at)| async move {
+        if at >= end {
+            return Ok(None);
+        }
+        let piece = u64::try_from(RAW_MAX).unwrap_or(u64::MAX);
+        let read = tokio::task::spawn_blocking(move || {
+            let bytes = log.raw(at..end.min(at.saturating_add(piece)));
+            (bytes, log)
+        });
+        let (bytes, log) = read.await.map_err(io::Error::other)?;
+        let bytes = bytes.map_err(io::Error::other)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let at = at + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Ok(Some((Bytes::from(bytes), (log, at))))
+    })
+    .boxed()
+}
+
+impl From<Window> for LogWindow {
+    fn from(window: Window) -> Self {
+        let Window { lines, next, total, complete } = window;
+        let line = |line: Line| LogLine {
+            n: line.n,
+            stream: OneOf(line.stream),
+            t_ms: line.t_ms,
+            text: line.text,
+        };
+        Self { lines: lines.into_iter().map(line).collect(), next, total, complete }
+    }
+}
+
+impl From<live::LogEvent> for LogEvent {
+    fn from(event: live::LogEvent) -> Self {
+        match event {
+            live::LogEvent::Lines(window) => Self::Log(window.into()),
+            live::LogEvent::End(execution) => Self::End((*execution).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use automa_core::execution::log::Ending;
+
+    use super::*;
+    use crate::api::document::same_as_schema;
+
+    #[test]
+    fn a_window_is_as_its_schema_says() {
+        let stream = Stream::Stderr;
+        let line =
+            Line { n: 1, stream, t_ms: 2, text: "ä\u{1b}".to_owned(), ending: Ending::Newline };
+        let window = Window { lines: vec![line], next: 2, total: 1, complete: false };
+        same_as_schema(&LogWindow::from(window));
+    }
+}
