@@ -1,9 +1,14 @@
 //! What operators and browsers rely on: health, headers, caching, nothing for other sites.
 
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
 use automa_tests::{
+    User,
     client::{PASSWORD, send},
+    running::Running,
     server::Server,
 };
+use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::json;
 
@@ -140,4 +145,21 @@ fn responses_are_compressed_for_those_who_can_read_it() {
         let plain = client.get("/openapi.json").await;
         assert_eq!(plain.header("content-encoding"), "");
     });
+}
+
+#[test]
+fn without_a_command_it_serves_where_the_environment_says() {
+    for user in User::all() {
+        let data = tempfile::tempdir().unwrap();
+        fs::set_permissions(data.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let mut command = automa_tests::command(user);
+        command.env("AUTOMA_DATA", data.path().join("here")).env("AUTOMA_LISTEN", "127.0.0.1:0");
+        let mut server = Running::start(&mut command, None);
+        let line = server.line();
+        assert!(line.starts_with("listening on http://127.0.0.1:"), "{line}");
+        assert!(server.line().contains("/setup?token="));
+        assert!(data.path().join("here/automa.redb").exists());
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.end().code, 0);
+    }
 }

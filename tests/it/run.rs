@@ -103,11 +103,14 @@ fn mistakes_are_told_in_a_sentence() {
 }
 
 #[test]
-fn a_program_without_arguments_explains_itself() {
+fn the_program_explains_itself() {
     for user in User::all() {
-        let run = automa_with(user, &[]);
-        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:#?}");
-        assert!(run.stderr.contains("Usage: automa"), "{run:#?}");
+        let run = automa_with(user, &["--help"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:#?}");
+        assert!(run.stdout.contains("Usage: automa"), "{run:#?}");
+        let unknown = automa_with(user, &["walk"]);
+        assert_eq!((unknown.code, unknown.stdout.as_str()), (2, ""), "{unknown:#?}");
+        assert!(unknown.stderr.contains("Usage: automa"), "{unknown:#?}");
         let help = automa_with(user, &["run", "--help"]);
         assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{help:#?}");
         assert!(help.stdout.contains("Exit code: "), "{help:#?}");
