@@ -154,7 +154,7 @@ fn without_a_command_it_serves_where_the_environment_says() {
         fs::set_permissions(data.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let mut command = automa_tests::command(user);
         command.env("AUTOMA_DATA", data.path().join("here")).env("AUTOMA_LISTEN", "127.0.0.1:0");
-        let mut server = Running::start(&mut command, None);
+        let server = Running::start(&mut command, None);
         let line = server.line();
         assert!(line.starts_with("listening on http://127.0.0.1:"), "{line}");
         assert!(server.line().contains("/setup?token="));
