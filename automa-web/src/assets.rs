@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 #[derive(Embed)]
-#[folder = "$CARGO_MANIFEST_DIR/../static"]
+#[folder = "../static"]
 struct Files;
 
 /// One file and the forms in which it is sent.
