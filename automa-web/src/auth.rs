@@ -6,6 +6,7 @@ mod token;
 use automa_core::{
     Automa, Error,
     actor::{Actor, Origin},
+    id::SessionId,
     session::{Client, SignedIn},
     user::User,
 };
@@ -20,6 +21,8 @@ use crate::problem::Problem;
 pub(crate) struct Caller {
     pub(crate) user: User,
     pub(crate) actor: Actor,
+    /// By which they are; its end is theirs.
+    pub(crate) session: SessionId,
 }
 
 impl Caller {
@@ -32,7 +35,7 @@ impl Caller {
         let ended = || Problem::unauthorized("the access token is not valid, or no longer");
         let session = keys(request)?.session(token).ok_or_else(ended)?;
         match automa(request)?.sessions().resume(session, origin) {
-            Ok((user, actor)) => Ok(Self { user, actor }),
+            Ok((user, actor)) => Ok(Self { user, actor, session }),
             Err(Error::SessionEnded) => Err(ended()),
             Err(error) => Err(error.into()),
         }
@@ -142,13 +145,13 @@ impl<'a> FromRequest<'a> for Caller {
             return Ok(caller);
         }
         let signed_in = renew(request).await?;
-        let SignedIn { session, .. } = &signed_in;
+        let session = signed_in.session.id;
         let (user, actor) = automa(request)?
             .sessions()
-            .resume(session.id, Origin::Web)
+            .resume(session, Origin::Web)
             .map_err(|_| Problem::unauthorized("the session has ended"))?;
         cookie::set(request, &keys(request)?.tokens(&signed_in));
-        Ok(Self { user, actor })
+        Ok(Self { user, actor, session })
     }
 }
 

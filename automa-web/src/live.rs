@@ -4,14 +4,15 @@ mod socket;
 
 use automa_core::{
     Automa,
-    actor::Actor,
+    actor::{Actor, Origin},
+    event::Event,
     execution::{Execution, Follow, log::Window},
-    id::ExecutionId,
+    id::{ExecutionId, SessionId},
 };
 use futures_util::{Stream, StreamExt as _, stream};
 
 pub(crate) use self::socket::execution_socket;
-use crate::{lifecycle::Stop, problem::Problem};
+use crate::{auth::Caller, lifecycle::Stop, problem::Problem};
 
 /// Something that happened to an execution that is followed.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ struct Following {
     next: u64,
 }
 
-/// Follows an execution's log from line `from` on, to its end or the server's.
+/// Follows an execution's log from line `from` on, to its end, the caller's session's or the server's.
 ///
 /// # Errors
 ///
@@ -39,11 +40,13 @@ struct Following {
 /// stream without an end event, so that whoever follows tries again.
 pub(crate) fn follow(
     automa: &Automa,
-    actor: Actor,
+    caller: &Caller,
     id: ExecutionId,
     from: u64,
     stop: Stop,
 ) -> Result<impl Stream<Item = LogEvent> + Send + 'static, Problem> {
+    let actor = caller.actor.clone();
+    let over = signed_out(automa.clone(), caller.session);
     let follow = automa.executions(&actor).follow(id)?;
     let following = Following { automa: automa.clone(), actor, id, follow, next: from.max(1) };
     let events = stream::unfold(Some(following), |following| async move {
@@ -64,5 +67,23 @@ pub(crate) fn follow(
             }
         }
     });
-    Ok(events.take_until(async move { stop.told().await }))
+    Ok(events.take_until(async move {
+        tokio::select! {
+            () = stop.told() => {}
+            () = over => {}
+        }
+    }))
+}
+
+/// Waits for the end of a session.
+async fn signed_out(automa: Automa, session: SessionId) {
+    let mut events = automa.events();
+    let is_over = || automa.sessions().resume(session, Origin::Api).is_err();
+    while let Some(event) = events.next().await {
+        match event {
+            Event::SessionEnded(ended) if ended == session => return,
+            Event::Missed(_) if is_over() => return,
+            _ => {}
+        }
+    }
 }

@@ -233,3 +233,25 @@ fn a_socket_takes_a_token_in_three_places_and_from_no_other_site() {
         assert_eq!(socket.next().await.unwrap()["type"], "log");
     });
 }
+
+#[test]
+fn who_has_signed_out_sees_no_more() {
+    block_on(async {
+        let server = Server::start();
+        let admin = server.set_up().await;
+        let id = admin.submit("echo begun; sleep 1000").await;
+        let client = server.anonymous().sign_in("admin").await;
+        let mut events = Events::follow(&client, &id, None).await;
+        let mut socket = Socket::follow(&client, &id).await;
+        assert_eq!(events.next().await.unwrap().kind, "log");
+        assert_eq!(socket.next().await.unwrap()["type"], "log");
+        client.post_nothing("/api/v1/auth/logout").await.is(204);
+        assert!(
+            events.next().await.is_none(),
+            "the stream is over, without an end of the execution"
+        );
+        assert!(socket.next().await.is_none());
+        // Others are not affected.
+        admin.execution(&id, |it| it["state"] == "running").await;
+    });
+}

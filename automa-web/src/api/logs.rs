@@ -140,7 +140,7 @@ impl LogsApi {
         last: Header<Option<u64>>,
     ) -> Result<EventStream<BoxStream<'static, LogEvent>>, Problem> {
         let from = last.0.map(|last| last.saturating_add(1)).or(from.0).unwrap_or(1);
-        let events = live::follow(automa, auth.actor().clone(), id.0.0, from, stop.clone())?;
+        let events = live::follow(automa, auth.caller(), id.0.0, from, stop.clone())?;
         let stream = EventStream::new(events.map(LogEvent::from).boxed());
         Ok(stream.keep_alive(KEEP_ALIVE).to_event(|event| match event {
             LogEvent::Log(window) => Event::message(text(&window))

@@ -36,7 +36,7 @@ pub(crate) async fn execution_socket(
         Problem::of_status(StatusCode::NOT_FOUND).detail(&format!("there is no execution `{id}`"))
     })?;
     let from = request.uri().query().and_then(line_of).unwrap_or(1);
-    let events = follow(automa, caller.actor, id, from, stop.clone())?;
+    let events = follow(automa, &caller, id, from, stop.clone())?;
     let socket = WebSocket::from_request_without_body(request).await?;
     let socket = match protocol {
         Some(protocol) => socket.protocols([protocol]),
