@@ -1,18 +1,24 @@
-//! What is sent while it happens: the log of an execution and its end.
+//! Logs of executions as they are sent: line by line while they are written, or whole.
 
 mod socket;
+
+use std::io;
 
 use automa_core::{
     Automa,
     actor::{Actor, Origin},
     event::Event,
-    execution::{Execution, Follow, log::Window},
+    execution::{
+        Execution, Follow,
+        log::{LogReader, Window},
+    },
     id::{ExecutionId, SessionId},
 };
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
 pub(crate) use self::socket::execution_socket;
-use crate::{auth::Caller, lifecycle::Stop, problem::Problem};
+use crate::{auth::Caller, blocking, lifecycle::Stop, problem::Problem};
 
 /// Something that happened to an execution that is followed.
 #[derive(Debug)]
@@ -73,6 +79,24 @@ pub(crate) fn follow(
             () = over => {}
         }
     }))
+}
+
+/// All bytes that a log has now, in pieces.
+pub(crate) fn raw(log: LogReader) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let end = log.raw_len();
+    stream::try_unfold(0, move |at| {
+        let log = log.clone();
+        async move {
+            if at >= end {
+                return Ok(None);
+            }
+            let read = move || log.raw(at..end).map_err(io::Error::other);
+            let piece = blocking::run(read).await.map_err(io::Error::other)??;
+            let next = at + u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            // A file that is shorter than it says would be read for ever.
+            Ok((!piece.is_empty()).then_some((Bytes::from(piece), next)))
+        }
+    })
 }
 
 /// Waits for the end of a session.

@@ -3,6 +3,7 @@
 mod api;
 mod assets;
 mod auth;
+mod blocking;
 mod cli;
 mod config;
 mod docs;

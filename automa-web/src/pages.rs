@@ -115,12 +115,3 @@ fn named<T>(
 fn state(name: &str) -> Option<State> {
     State::ALL.into_iter().find(|state| state.name() == name)
 }
-
-/// Reads files where that does not hold up others.
-async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| Problem::internal(StatusCode::INTERNAL_SERVER_ERROR, &error))
-}

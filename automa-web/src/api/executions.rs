@@ -5,7 +5,7 @@ mod shape;
 use std::time::Duration;
 
 use automa_core::{
-    Automa,
+    Automa, Error,
     execution::{self, Filter, NewExecution, State},
     id::{ExecutionId, ScriptId},
     page::{Cursor, Page},
@@ -24,11 +24,10 @@ use super::{
     Tag,
     body::Body,
     document::Document,
-    logs::blocking,
     scripts::page,
     wire::{OneOf, Text},
 };
-use crate::{auth::Auth, problem::Problem};
+use crate::{auth::Auth, blocking, problem::Problem};
 
 /// Most bytes of the log that a finished submission answers with (64 KiB).
 const OUTPUT_HEAD: u64 = 64 << 10;
@@ -191,9 +190,12 @@ async fn respond(
         return Ok(Submitted::Accepted(Json(execution.into()), location));
     }
     let output = match executions.log(execution.id) {
-        Ok(log) => blocking(move || Ok((log.raw(0..OUTPUT_HEAD)?, log.raw_len()))).await?,
+        Ok(log) => {
+            let read = blocking::run(move || (log.raw(0..OUTPUT_HEAD), log.raw_len())).await?;
+            (read.0.map_err(Error::from)?, read.1)
+        }
         // It was never started, so there is none.
-        Err(automa_core::Error::NotFound { .. }) => (Vec::new(), 0),
+        Err(Error::NotFound { .. }) => (Vec::new(), 0),
         Err(error) => return Err(error.into()),
     };
     let (head, length) = output;

@@ -1,18 +1,17 @@
 //! Logs of executions: read, and followed.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use automa_core::{
-    Automa,
-    execution::log::{Line, LogError, LogReader, RAW_MAX, WINDOW_LINES, Window},
+    Automa, Error,
+    execution::log::{Line, WINDOW_LINES, Window},
     id::ExecutionId,
 };
 use automa_sandbox::Stream;
-use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use poem::{
     Body as RawBody, Request,
-    http::{StatusCode, header},
+    http::header,
     web::{Data, sse::Event},
 };
 use poem_openapi::{
@@ -28,7 +27,7 @@ use super::{
     executions::Execution,
     wire::{OneOf, Text},
 };
-use crate::{auth::Auth, lifecycle::Stop, live, problem::Problem};
+use crate::{auth::Auth, blocking, lifecycle::Stop, live, problem::Problem};
 
 /// Time between two signs of life in a stream that has nothing to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -105,7 +104,7 @@ impl LogsApi {
         let log = automa.executions(auth.actor()).log(id.0.0)?;
         let accept = request.header(header::ACCEPT).unwrap_or_default();
         if accept.trim_start().starts_with("text/plain") {
-            let body = RawBody::from_bytes_stream(raw(log));
+            let body = RawBody::from_bytes_stream(live::raw(log));
             return Ok(LogResponse::Log(LogContent::Raw(Binary(body))));
         }
         let limit = match limit.0.map(usize::try_from) {
@@ -116,7 +115,8 @@ impl LogsApi {
                 return Err(Problem::invalid_field("limit", reason));
             }
         };
-        let window = blocking(move || log.lines(from.0.unwrap_or(1), limit)).await?;
+        let read = blocking::run(move || log.lines(from.0.unwrap_or(1), limit)).await?;
+        let window = read.map_err(Error::from)?;
         Ok(LogResponse::Log(LogContent::Lines(Document(window.into()))))
     }
 
@@ -154,39 +154,6 @@ impl LogsApi {
 /// A document as text; what cannot be written is none, which does not happen to these.
 fn text(document: &impl Serialize) -> String {
     serde_json::to_string(document).unwrap_or_default()
-}
-
-/// Reads a log away from the threads of the server.
-pub(super) async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, LogError> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(read).await {
-        Ok(read) => Ok(read.map_err(automa_core::Error::from)?),
-        Err(error) => Err(Problem::internal(StatusCode::INTERNAL_SERVER_ERROR, &error)),
-    }
-}
-
-/// All bytes that a log has now, in pieces.
-pub(crate) fn raw(log: LogReader) -> BoxStream<'static, io::Result<Bytes>> {
-    let end = log.raw_len();
-    futures_util::stream::try_unfold((log, 0), move |(log, at)| async move {
-        if at >= end {
-            return Ok(None);
-        }
-        let piece = u64::try_from(RAW_MAX).unwrap_or(u64::MAX);
-        let read = tokio::task::spawn_blocking(move || {
-            let bytes = log.raw(at..end.min(at.saturating_add(piece)));
-            (bytes, log)
-        });
-        let (bytes, log) = read.await.map_err(io::Error::other)?;
-        let bytes = bytes.map_err(io::Error::other)?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        let at = at + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Ok(Some((Bytes::from(bytes), (log, at))))
-    })
-    .boxed()
 }
 
 impl From<Window> for LogWindow {

@@ -10,7 +10,6 @@ use automa_core::{
     id::ExecutionId,
 };
 use automa_sandbox::ExitReport;
-use futures_util::stream;
 use poem::{
     Body, Request, Response, handler,
     http::header,
@@ -28,7 +27,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    filters,
+    blocking, filters,
     htmx::{render, see_other},
     problem::Problem,
 };
@@ -203,7 +202,7 @@ async fn read(
         let log = Log::read(id, &reader, from, state)?;
         Ok((log, if says_why(state) { last_error(&reader) } else { None }))
     };
-    super::blocking(read).await?.map_err(|error| Error::Log(error).into())
+    blocking::run(read).await?.map_err(|error| Error::Log(error).into())
 }
 
 /// Whether the script itself may have said what went wrong.
@@ -228,21 +227,7 @@ pub(super) fn text(
     let Some(reader) = reader(automa, &caller, &execution)? else {
         return Ok(response.body(()));
     };
-    let end = reader.raw_len();
-    let chunks = stream::try_unfold(0, move |at| {
-        let reader = reader.clone();
-        async move {
-            if at >= end {
-                return Ok::<_, std::io::Error>(None);
-            }
-            let read = move || reader.raw(at..end).map_err(std::io::Error::other);
-            let chunk = super::blocking(read).await.map_err(std::io::Error::other)??;
-            let next = at + u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-            // A file that is shorter than it says would be read for ever.
-            Ok((!chunk.is_empty()).then_some((bytes::Bytes::from(chunk), next)))
-        }
-    });
-    Ok(response.body(Body::from_bytes_stream(chunks)))
+    Ok(response.body(Body::from_bytes_stream(crate::live::raw(reader))))
 }
 
 /// Asks an execution to end.

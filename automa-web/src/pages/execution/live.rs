@@ -24,6 +24,7 @@ use poem::{
 use super::{Found, last_error, reader, says_why};
 use crate::{
     auth::Caller,
+    blocking,
     lifecycle::Stop,
     pages::{
         executions::{KEEP_ALIVE, LIFE},
@@ -142,7 +143,7 @@ impl Following {
 
     async fn last_lines(&self) -> Option<Window> {
         let log = self.automa.executions(&self.caller.actor).log(self.id).ok()?;
-        crate::pages::blocking(move || log.tail(LINES)).await.ok()?.ok()
+        blocking::run(move || log.tail(LINES)).await.ok()?.ok()
     }
 
     /// The parts of the page as they are now.
@@ -151,7 +152,7 @@ impl Following {
         let wrong = says_why(found.execution.state);
         let log = reader(&self.automa, &self.caller, &found.execution).ok().flatten();
         let last = match log.filter(|_| wrong) {
-            Some(log) => crate::pages::blocking(move || last_error(&log)).await.ok().flatten(),
+            Some(log) => blocking::run(move || last_error(&log)).await.ok().flatten(),
             None => None,
         };
         let may_run = self.caller.actor.require(Permission::Execute).is_ok();
