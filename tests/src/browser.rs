@@ -101,7 +101,15 @@ impl Browser {
     ///
     /// When that fails.
     pub async fn goto(&self, url: &str) {
+        // The driver may answer while the former page is still there, or none: that one is marked.
+        self.evaluate("window.isFormer = true").await;
         self.client.goto(url).await.unwrap();
+        let loaded = "return !window.isFormer && document.readyState === 'complete'";
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while self.client.execute(loaded, Vec::new()).await.ok() != Some(json!(true)) {
+            assert!(tokio::time::Instant::now() < deadline, "{url} is not loaded");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Where it is: path and query.
