@@ -180,6 +180,18 @@ impl May {
     }
 }
 
+/// A script with its newest version.
+pub(super) async fn newest(
+    automa: &Automa,
+    caller: &Caller,
+    id: &str,
+) -> Result<(Script, Version), Problem> {
+    let scripts = automa.scripts(&caller.actor);
+    let script = scripts.get(super::id(id)?)?;
+    let version = scripts.version(script.id, script.version).await?;
+    Ok((script, version))
+}
+
 /// Shows the newest version.
 #[handler]
 pub(super) async fn show(
@@ -188,10 +200,8 @@ pub(super) async fn show(
     Data(automa): Data<&Automa>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let scripts = automa.scripts(&caller.actor);
-    let script = scripts.get(super::id(&id)?)?;
-    let version = scripts.version(script.id, script.version).await?;
-    page(request, &caller, script, &version, Pane::code(&version))
+    let (script, newest) = newest(automa, &caller, &id).await?;
+    page(request, &caller, script, &newest, Pane::code(&newest))
 }
 
 /// Shows one version.
@@ -217,12 +227,10 @@ pub(super) async fn list_versions(
     Path(id): Path<String>,
     Query(query): Query<Typed>,
 ) -> Result<Response, Problem> {
-    let scripts = automa.scripts(&caller.actor);
-    let script = scripts.get(super::id(&id)?)?;
-    let newest = scripts.version(script.id, script.version).await?;
+    let (script, newest) = newest(automa, &caller, &id).await?;
     let cursor = super::named(query.get("cursor"), "page", |it| it.parse().ok())?;
-    let versions =
-        scripts.versions(script.id, PageRequest { cursor, ..PageRequest::default() }).await?;
+    let list = PageRequest { cursor, ..PageRequest::default() };
+    let versions = automa.scripts(&caller.actor).versions(script.id, list).await?;
     let pane = Pane::versions(script.id, versions);
     page(request, &caller, script, &newest, pane)
 }
@@ -235,9 +243,7 @@ pub(super) async fn list_executions(
     Data(automa): Data<&Automa>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let scripts = automa.scripts(&caller.actor);
-    let script = scripts.get(super::id(&id)?)?;
-    let newest = scripts.version(script.id, script.version).await?;
+    let (script, newest) = newest(automa, &caller, &id).await?;
     let filter = Filter { script: Some(script.id), ..Filter::default() };
     let limit = Limit::new(20).unwrap_or_default();
     let list = PageRequest { cursor: None, limit };

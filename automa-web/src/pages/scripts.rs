@@ -229,9 +229,7 @@ pub(super) async fn edit(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     may_write(&caller)?;
-    let scripts = automa.scripts(&caller.actor);
-    let script = scripts.get(super::id(&id)?)?;
-    let version = scripts.version(script.id, script.version).await?;
+    let (script, version) = super::script::newest(automa, &caller, &id).await?;
     let edited = Edited { id: script.id, name: script.name.clone(), read: script.version };
     let frame = super::frame(request, &caller, format!("Edit {}", script.name), Place::Scripts);
     render(&FormPage::new(frame, Some(edited), &typed(&script, &version), Problems::default()))
