@@ -34,9 +34,18 @@ impl Caller {
     ) -> Result<Self, Problem> {
         let ended = || Problem::unauthorized("the access token is not valid, or no longer");
         let session = keys(request)?.session(token).ok_or_else(ended)?;
+        Self::of_session(request, session, origin)?.ok_or_else(ended)
+    }
+
+    /// Who is signed in by a session, if it has not ended.
+    fn of_session(
+        request: &Request,
+        session: SessionId,
+        origin: Origin,
+    ) -> Result<Option<Self>, Problem> {
         match automa(request)?.sessions().resume(session, origin) {
-            Ok((user, actor)) => Ok(Self { user, actor, session }),
-            Err(Error::SessionEnded) => Err(ended()),
+            Ok((user, actor)) => Ok(Some(Self { user, actor, session })),
+            Err(Error::SessionEnded) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -145,13 +154,10 @@ impl<'a> FromRequest<'a> for Caller {
             return Ok(caller);
         }
         let signed_in = renew(request).await?;
-        let session = signed_in.session.id;
-        let (user, actor) = automa(request)?
-            .sessions()
-            .resume(session, Origin::Web)
-            .map_err(|_| Problem::unauthorized("the session has ended"))?;
+        let caller = Self::of_session(request, signed_in.session.id, Origin::Web)?
+            .ok_or_else(|| Problem::unauthorized("the session has ended"))?;
         cookie::set(request, &keys(request)?.tokens(&signed_in));
-        Ok(Self { user, actor, session })
+        Ok(caller)
     }
 }
 

@@ -103,6 +103,10 @@ pub(crate) fn raw(log: LogReader) -> impl Stream<Item = io::Result<Bytes>> + Sen
 async fn signed_out(automa: Automa, session: SessionId) {
     let mut events = automa.events();
     let is_over = || automa.sessions().resume(session, Origin::Api).is_err();
+    // It may have ended since whoever follows was let in.
+    if is_over() {
+        return;
+    }
     while let Some(event) = events.next().await {
         match event {
             Event::SessionEnded(ended) if ended == session => return,
