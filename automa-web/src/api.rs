@@ -8,6 +8,8 @@ mod logs;
 mod scripts;
 pub(crate) mod wire;
 
+use std::sync::Arc;
+
 use poem::{
     Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse, Request, Response,
     error::ResponseError as _,
@@ -45,22 +47,22 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         .server(PREFIX);
     let document = openapi::document(&service.spec())?;
     body::install(&document)?;
-    let methods = openapi::methods(&document);
+    let methods: Arc<[_]> = openapi::methods(&document).into();
     let endpoint = service
         .into_endpoint()
         .catch_all_error(async |error| Problem::from(error).as_response())
         .around(move |next, request: Request| {
-            let path = request.original_uri().path().to_owned();
-            let allowed = allowed(&methods, &path);
-            async move { Ok(explain(next.get_response(request).await, allowed.as_deref())) }
+            let (uri, methods) = (request.original_uri().clone(), Arc::clone(&methods));
+            async move { Ok(explain(next.get_response(request).await, &methods, uri.path())) }
         });
     Ok((endpoint, document))
 }
 
 /// Says which methods there are, and how to sign in (RFC 9110, 15.5.6 and 11.6.1).
-fn explain(mut response: Response, allowed: Option<&str>) -> Response {
+fn explain(mut response: Response, methods: &[(Vec<String>, String)], path: &str) -> Response {
     match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => {
+            let allowed = allowed(methods, path);
             if let Some(value) = allowed.and_then(|it| HeaderValue::from_str(it).ok()) {
                 response.headers_mut().insert(header::ALLOW, value);
             }
@@ -75,11 +77,11 @@ fn explain(mut response: Response, allowed: Option<&str>) -> Response {
 }
 
 /// The methods of a path.
-fn allowed(methods: &[(Vec<String>, String)], path: &str) -> Option<String> {
+fn allowed<'a>(methods: &'a [(Vec<String>, String)], path: &str) -> Option<&'a str> {
     let path: Vec<_> = path.strip_prefix(PREFIX)?.split('/').collect();
     let same = |(pattern, part): (&String, &&str)| pattern.starts_with('{') || pattern == part;
     let found = methods
         .iter()
         .find(|(pattern, _)| pattern.len() == path.len() && pattern.iter().zip(&path).all(same));
-    found.map(|(_, methods)| methods.clone())
+    found.map(|(_, methods)| methods.as_str())
 }

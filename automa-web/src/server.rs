@@ -8,6 +8,7 @@ use std::{
 };
 
 use automa_core::Automa;
+use bytes::Bytes;
 use poem::{
     Endpoint, EndpointExt as _, Route, Server,
     error::{NotFoundError, ResponseError as _},
@@ -148,12 +149,12 @@ fn nothing() -> poem::Result<()> {
 }
 
 #[derive(Clone)]
-struct OpenApiDocument(Arc<str>);
+struct OpenApiDocument(Bytes);
 
 #[handler]
 fn openapi_document(Data(document): Data<&OpenApiDocument>) -> poem::Response {
     poem::Response::builder()
         .header(header::CACHE_CONTROL, "no-cache")
         .content_type("application/json")
-        .body(document.0.to_string())
+        .body(document.0.clone())
 }

@@ -189,16 +189,9 @@ async fn respond(
     if execution.state.is_open() {
         return Ok(Submitted::Accepted(Json(execution.into()), location));
     }
-    let output = match executions.log(execution.id) {
-        Ok(log) => {
-            let read = blocking::run(move || (log.raw(0..OUTPUT_HEAD), log.raw_len())).await?;
-            (read.0.map_err(Error::from)?, read.1)
-        }
-        // It was never started, so there is none.
-        Err(Error::NotFound { .. }) => (Vec::new(), 0),
-        Err(error) => return Err(error.into()),
-    };
-    let (head, length) = output;
+    let log = executions.log(execution.id)?;
+    let (head, length) = blocking::run(move || (log.raw(0..OUTPUT_HEAD), log.raw_len())).await?;
+    let head = head.map_err(Error::from)?;
     let mut ended = with_report(automa, auth, execution).await?;
     ended.output = Some(String::from_utf8_lossy(&head).into_owned());
     ended.output_truncated = Some(length > OUTPUT_HEAD);

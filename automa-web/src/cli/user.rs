@@ -1,7 +1,7 @@
 //! `automa user`: accounts, from the command line of the server's machine.
 
 use std::{
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
@@ -58,7 +58,8 @@ pub(crate) fn main(args: Args) -> ExitCode {
     let added = block_on(add.run()).map_err(Into::into).flatten();
     match added {
         Ok(name) => {
-            println_checked(&format!("added {name}\n"));
+            // Whoever closed stdout does not want to know.
+            let _ = writeln!(io::stdout(), "added {name}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -93,10 +94,4 @@ async fn add(automa: &Automa, new: NewUser) -> Result<String, Box<dyn std::error
     }
     let actor = Actor::embedder("command line");
     Ok(automa.users(&actor).create(new).await?.username)
-}
-
-fn println_checked(text: &str) {
-    use std::io::Write as _;
-    // Whoever closed stdout does not want to know.
-    let _ = io::stdout().write_all(text.as_bytes());
 }
