@@ -52,6 +52,8 @@
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("automa-sandbox needs Linux on x86_64: system call numbers and filter are for it");
 
+mod artifacts;
+mod beneath;
 mod cgroup;
 mod child;
 mod command;
@@ -77,6 +79,7 @@ mod sys;
 mod zygote;
 
 pub use crate::{
+    artifacts::{Artifact, Artifacts, CollectLimits, SkipReason, Skipped},
     child::{Child, Chunk, Output, Stream},
     command::{Command, Stdin, Stdout},
     config::EngineConfig,

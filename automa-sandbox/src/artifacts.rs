@@ -1,0 +1,160 @@
+//! The files that a program has left for its caller.
+
+mod copy;
+mod name;
+mod walk;
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{beneath::Dir, limits::Bytes};
+
+/// How much is collected of what a program leaves. What is over a limit is left out and listed as
+/// [`Skipped`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectLimits {
+    /// Files: 1,000. A file with several names is several files.
+    pub files: usize,
+    /// Bytes of all files together, holes included, as a reader would read them: 64 MiB.
+    pub bytes: Bytes,
+    /// Directories above a file: 16. At most 64.
+    pub depth: usize,
+    /// Names of any kind that are looked at: 100,000. Then the search ends, and
+    /// [`Artifacts::complete`] says so.
+    pub entries: usize,
+    /// Entries in the list of what was left out: 100. All are counted.
+    pub listed: usize,
+}
+
+impl Default for CollectLimits {
+    fn default() -> Self {
+        Self { files: 1000, bytes: Bytes::mib(64), depth: 16, entries: 100_000, listed: 100 }
+    }
+}
+
+/// A file that was found. Its content has not been read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Where it lies, relative to the collected directory: names without control characters,
+    /// never `..`.
+    pub path: PathBuf,
+    /// Bytes it had when it was found.
+    pub size: u64,
+    /// Its permissions, without set-user-id and the like.
+    pub mode: u32,
+}
+
+/// Something that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it lies, made printable.
+    pub path: String,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.reason)
+    }
+}
+
+/// Why something was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// A symbolic link, wherever it points.
+    Link,
+    /// A device.
+    Device,
+    /// A named pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A name that is not UTF-8 or has control characters in it, or a path over 4095 bytes.
+    Name,
+    /// It lies in more directories than the limit allows.
+    TooDeep,
+    /// There are more files than the limit allows.
+    TooMany,
+    /// With it there would be more bytes than the limit allows.
+    TooLarge,
+    /// The system refused it, with this error number.
+    Unreadable(i32),
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Link => "a symbolic link",
+            Self::Device => "a device",
+            Self::Pipe => "a pipe",
+            Self::Socket => "a socket",
+            Self::Name => "its name is not plain text, or too long",
+            Self::TooDeep => "in too many directories",
+            Self::TooMany => "over the limit on files",
+            Self::TooLarge => "over the limit on bytes",
+            Self::Unreadable(errno) => {
+                return write!(f, "{}", io::Error::from_raw_os_error(*errno));
+            }
+        })
+    }
+}
+
+/// The files that a program has left: regular ones only, found without following anything that the
+/// program could have put in the way.
+#[derive(Debug)]
+pub struct Artifacts {
+    /// In the order of their paths.
+    pub files: Vec<Artifact>,
+    /// What was left out, up to [`CollectLimits::listed`].
+    pub skipped: Vec<Skipped>,
+    /// How many were left out.
+    pub skipped_count: u64,
+    /// Whether everything was looked at; not when there were more names than
+    /// [`CollectLimits::entries`] or the directory itself could not be read.
+    pub complete: bool,
+    root: Dir,
+}
+
+impl Artifacts {
+    /// Looks through a directory of the host, which programs may be changing meanwhile. Blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be opened.
+    pub fn of(directory: impl AsRef<Path>, limits: &CollectLimits) -> io::Result<Self> {
+        let root = Dir::open(directory.as_ref())?;
+        let walk::Found { files, skipped, skipped_count, complete } = walk::search(&root, limits);
+        Ok(Self { files, skipped, skipped_count, complete, root })
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there any more, or something else stands in its place.
+    pub fn open(&self, artifact: &Artifact) -> io::Result<File> {
+        self.root.file(&artifact.path)
+    }
+
+    /// Copies all files into `directory`, which is made or must be empty. Nothing in it is followed
+    /// or replaced, holes stay holes, and of each file at most [`Artifact::size`] bytes are taken.
+    /// Returns what could not be read. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be written: `AlreadyExists` when the directory is not empty.
+    pub fn copy_to(&self, directory: impl AsRef<Path>) -> io::Result<Vec<Skipped>> {
+        copy::copy(&self.root, &self.files, directory.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests;
