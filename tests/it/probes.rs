@@ -43,6 +43,23 @@ macro_rules! numbers {
 }
 use numbers;
 
+/// The circumstances that every attempt is made in.
+#[derive(Debug, Clone, Copy)]
+struct World {
+    user: User,
+}
+
+impl World {
+    fn all() -> Vec<Self> {
+        User::all().into_iter().map(|user| Self { user }).collect()
+    }
+
+    /// Those of one user.
+    fn of(user: User) -> Vec<Self> {
+        Self::all().into_iter().filter(|world| world.user == user).collect()
+    }
+}
+
 /// A series of attempts made by one Python program.
 struct Attempts {
     setup: String,
@@ -68,22 +85,22 @@ impl Attempts {
 
     /// Makes them in a sandbox, and compares.
     #[track_caller]
-    fn inside(&self, user: User, expected: Expected<'_>) -> Run {
+    fn inside(&self, world: World, expected: Expected<'_>) -> Run {
         let script = self
             .flags
             .iter()
             .fold(python(self.source(expected)), |script, (k, v)| script.flag(k, v));
-        let run = confined(script, user);
+        let run = confined(script, world);
         run.exited(0);
-        compare(&format!("inside, for {user:?}"), &run.stdout, &run.stderr, expected);
+        compare(&format!("inside, in {world:?}"), &run.stdout, &run.stderr, expected);
         run
     }
 
     /// Makes them without a sandbox, and compares: for attempts that are harmless there.
     #[track_caller]
-    fn bare(&self, user: User, expected: Expected<'_>) {
-        let (stdout, stderr) = bare(user, &self.source(expected));
-        compare(&format!("bare, for {user:?}"), &stdout, &stderr, expected);
+    fn bare(&self, world: World, expected: Expected<'_>) {
+        let (stdout, stderr) = bare(world.user, &self.source(expected));
+        compare(&format!("bare, in {world:?}"), &stdout, &stderr, expected);
     }
 
     fn source(&self, expected: Expected<'_>) -> String {
@@ -120,24 +137,24 @@ fn bare(user: User, source: &str) -> (String, String) {
 }
 
 /// Runs a script with ample limits, watched.
-fn confined(script: Script, user: User) -> Run {
-    watched(script.flags(AMPLE), user)
+fn confined(script: Script, world: World) -> Run {
+    watched(script.flags(AMPLE), world)
 }
 
 /// Runs bash lines with ample limits, watched, to the end that they choose; returns what they
 /// wrote, the last newline removed.
 #[track_caller]
-fn shell(user: User, source: &str) -> String {
-    let run = confined(bash(source), user);
+fn shell(world: World, source: &str) -> String {
+    let run = confined(bash(source), world);
     assert!(matches!(run.outcome(), Outcome::Exited { .. }), "{run:#?}");
     run.stdout.trim_end().to_owned()
 }
 
 /// Runs a script, and asserts that the host is as before and that nothing is left of it.
-fn watched(script: Script, user: User) -> Run {
+fn watched(script: Script, world: World) -> Run {
     let mark = new_mark();
     let before = Host::now();
-    let run = script.flag("--env", &format!("PROBE={mark}")).run_as(user);
+    let run = script.flag("--env", &format!("PROBE={mark}")).run_as(world.user);
     assert_eq!(processes_with(&mark), Vec::<u32>::new(), "left behind by {run:#?}");
     assert_eq!(groups_of(run.pid), Vec::<PathBuf>::new(), "left behind by {run:#?}");
     assert_eq!(Host::now(), before, "the host was changed by {run:#?}");

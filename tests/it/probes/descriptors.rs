@@ -9,9 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use automa_tests::{User, automa, bash, command_of, public_dir, python};
+use automa_tests::{automa, bash, command_of, public_dir, python};
 
-use super::{AMPLE, after, attempts, confined, mentions, new_mark, numbers, pids, shell};
+use super::{AMPLE, World, after, attempts, confined, mentions, new_mark, numbers, pids, shell};
 
 /// An inherited descriptor is a way past every wall (CVE-2024-21626 of runc: one of the host's
 /// cgroup directory). Automa itself is given some to leak.
@@ -22,17 +22,17 @@ fn only_standard_descriptors_are_there() {
         own = [fd for fd in range(4096) if os.path.exists(f'/proc/self/fd/{fd}')]\n\
         print(json.dumps([own, [kinds.get(stat.S_IFMT(os.fstat(fd).st_mode)) for fd in own],\n\
         \x20                 [os.get_inheritable(fd) for fd in own]]))\n";
-    for user in User::all() {
+    for world in World::all() {
         let script = python(source).flags(AMPLE);
-        let own = script.command(user, Path::new("/dev/null"));
+        let own = script.command(world.user, Path::new("/dev/null"));
         let leak = "exec 5</etc 6</etc/passwd 7<>/dev/null 9</ 100</proc; exec \"$@\"";
-        let mut command = command_of("/bin/bash".as_ref(), user);
+        let mut command = command_of("/bin/bash".as_ref(), world.user);
         command.args(["-c", leak, "leak"]).arg(own.get_program()).args(own.get_args());
         let output = command.output().unwrap();
         let told = String::from_utf8_lossy(&output.stdout);
         let expected = "[[0, 1, 2], [\"device\", \"pipe\", \"pipe\"], [true, true, true]]\n";
         assert_eq!(told, expected, "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(shell(user, "ls /proc/self/fd | xargs"), "0 1 2 3", "3 is what ls reads");
+        assert_eq!(shell(world, "ls /proc/self/fd | xargs"), "0 1 2 3", "3 is what ls reads");
     }
 }
 
@@ -43,9 +43,9 @@ fn standard_descriptors_are_not_a_way_out() {
     let setup = numbers!(F_SETPIPE_SZ F_SETOWN O_PATH)
         + "def parent(fd): os.open('..', O_PATH, dir_fd=fd)\n\
            def again(fd, flags): os.open(f'/proc/self/fd/{fd}', flags)\n";
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("os.readlink('/proc/self/fd/0')", "/dev/null"),
                 ("os.readlink('/proc/self/fd/1').split(':')[0]", "pipe"),
@@ -70,9 +70,9 @@ fn shared_files_are_not_held() {
     let setup = numbers!(F_SETLEASE F_GETLEASE F_NOTIFY F_RDLCK F_WRLCK)
         + "fd = os.open('/usr/bin/env', os.O_RDONLY)\n\
            own = os.open('own', os.O_CREAT | os.O_RDWR)\n";
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("fcntl.fcntl(fd, F_SETLEASE, F_RDLCK)", "EPERM"),
                 ("fcntl.fcntl(own, F_SETLEASE, F_WRLCK)", "EPERM"),
@@ -89,27 +89,27 @@ fn shared_files_are_not_held() {
 /// of it holds a run up or hides how it ended.
 #[test]
 fn odd_streams_do_not_hold_a_run_up() {
-    for user in User::all() {
-        confined(bash("exec >&- 2>&-; echo lost; exit 7"), user).exited(7);
-        confined(bash("exec <&-; exit 8").flag("--stdin", "/dev/zero"), user).exited(8);
-        confined(bash("exit 9").flag("--stdin", "/dev/zero"), user).exited(9);
-        let run = confined(bash("head -c 5 | wc -c").flag("--stdin", "/dev/zero"), user);
+    for world in World::all() {
+        confined(bash("exec >&- 2>&-; echo lost; exit 7"), world).exited(7);
+        confined(bash("exec <&-; exit 8").flag("--stdin", "/dev/zero"), world).exited(8);
+        confined(bash("exit 9").flag("--stdin", "/dev/zero"), world).exited(9);
+        let run = confined(bash("head -c 5 | wc -c").flag("--stdin", "/dev/zero"), world);
         assert_eq!(run.exited(0).stdout, "5\n");
-        let run = confined(bash("yes | head -n 1; echo ${PIPESTATUS[0]}"), user);
+        let run = confined(bash("yes | head -n 1; echo ${PIPESTATUS[0]}"), world);
         assert_eq!(run.exited(0).stdout, "y\n141\n", "SIGPIPE has its default");
         let source = "import sys; sys.stdout.close(); sys.stderr.close(); sys.exit(6)";
-        confined(python(source), user).exited(6);
-        confined(python("import os; os.closerange(0, 100); os._exit(5)"), user).exited(5);
+        confined(python(source), world).exited(6);
+        confined(python("import os; os.closerange(0, 100); os._exit(5)"), world).exited(5);
     }
 }
 
 /// When the reader of Automa's output goes away, so does the script.
 #[test]
 fn a_lost_reader_ends_the_script() {
-    for user in User::all() {
+    for world in World::all() {
         let mark = new_mark();
         let script = bash("while :; do echo line; done").flag("--env", &format!("PROBE={mark}"));
-        let mut command = script.command(user, Path::new("/dev/null"));
+        let mut command = script.command(world.user, Path::new("/dev/null"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -125,13 +125,13 @@ fn a_lost_reader_ends_the_script() {
 /// script, and what was written before is there.
 #[test]
 fn a_grandchild_with_the_output_open_is_ended() {
-    for user in User::all() {
-        let run = confined(bash("sleep 1000 & (trap '' TERM HUP; sleep 1000) & echo done"), user);
+    for world in World::all() {
+        let run = confined(bash("sleep 1000 & (trap '' TERM HUP; sleep 1000) & echo done"), world);
         assert_eq!(run.exited(0).stdout, "done\n");
         let source = "import os, subprocess\n\
             subprocess.Popen(['sleep', '1000'], start_new_session=True)\n\
             print('done', flush=True); os._exit(3)";
-        let run = confined(python(source), user);
+        let run = confined(python(source), world);
         assert_eq!(run.exited(3).stdout, "done\n");
         assert!(run.report.unwrap().usage.wall() < Duration::from_secs(30));
     }
@@ -145,19 +145,19 @@ fn the_environment_is_the_scripts_alone() {
     let library = dir.path().join("library.so");
     let script = "env | cut -d= -f1 | sort | xargs";
     let usual = "HOME LANG LD_PRELOAD LOGNAME PATH PROBE PWD SHLVL USER _";
-    for user in User::all() {
+    for world in World::all() {
         let hostile =
             [("BASH_ENV", "/dev/stdin"), ("PYTHONSTARTUP", "x.py"), ("SECRET", "x"), ("ENV", "x")];
         let script =
             bash(script).flags(AMPLE).flag("--env", "PROBE=x").flag("--env", "LD_PRELOAD=/none.so");
-        let mut command = script.command(user, Path::new("/dev/null"));
+        let mut command = script.command(world.user, Path::new("/dev/null"));
         let output = command.envs(hostile).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), usual);
         // The linker complains in the name of the script's programs only.
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.lines().all(|line| line.contains("object '/none.so'")), "{stderr}");
         assert!(!stderr.contains("automa") && !library.exists(), "{stderr}");
-        let run = confined(bash("echo script").flag("--env", "BASH_ENV=before"), user);
+        let run = confined(bash("echo script").flag("--env", "BASH_ENV=before"), world);
         assert_eq!(run.exited(0).stdout, "script\n");
     }
 }
@@ -165,15 +165,15 @@ fn the_environment_is_the_scripts_alone() {
 /// Arguments and environments at and above the limits of `execve(2)`.
 #[test]
 fn huge_arguments_arrive_or_are_refused() {
-    for user in User::all() {
+    for world in World::all() {
         let longest = "x".repeat((128 << 10) - 1);
-        let run = confined(bash("echo ${#1}").arg(&longest), user);
+        let run = confined(bash("echo ${#1}").arg(&longest), world);
         assert_eq!(run.exited(0).stdout, "131071\n");
         let variables =
             (0..2000).fold(bash("env | grep -c ^V"), |s, i| s.flag("--env", &format!("V{i}={i}")));
-        assert_eq!(confined(variables, user).exited(0).stdout, "2000\n");
+        assert_eq!(confined(variables, world).exited(0).stdout, "2000\n");
         after("def run(*args): os.execv('/usr/bin/true', ['true', *args])\n").inside(
-            user,
+            world,
             &[
                 ("run('x' * (128 << 10))", "E2BIG"),
                 ("run(*['x' * 1000] * 4000)", "E2BIG"),
@@ -197,9 +197,9 @@ fn programs_that_cannot_run_are_told_apart() {
         make('empty', b'')\n\
         make('garbage', b'\\x7fELF' + bytes(60))\n\
         def run(name): os.execv(name, [name])\n";
-    for user in User::all() {
+    for world in World::all() {
         after(setup).inside(
-            user,
+            world,
             &[
                 ("run('./missing')", "ENOENT"),
                 ("run('./plain')", "EACCES"),
@@ -213,11 +213,12 @@ fn programs_that_cannot_run_are_told_apart() {
                 ("run('./empty/x')", "ENOTDIR"),
             ],
         );
-        assert_eq!(shell(user, "./x 2>/dev/null; echo $?; /etc 2>/dev/null; echo $?"), "127\n126");
+        assert_eq!(shell(world, "./x 2>/dev/null; echo $?; /etc 2>/dev/null; echo $?"), "127\n126");
         for code in [124, 125, 126, 127, 137] {
-            confined(bash(format!("exit {code}")), user).exited(code);
+            confined(bash(format!("exit {code}")), world).exited(code);
         }
-        let output = command_of(automa(), user).args(["run", "/no/such.sh"]).output().unwrap();
+        let output =
+            command_of(automa(), world.user).args(["run", "/no/such.sh"]).output().unwrap();
         assert_eq!(output.status.code(), Some(125));
         assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such.sh"));
     }
@@ -227,14 +228,14 @@ fn programs_that_cannot_run_are_told_apart() {
 /// command line that the test itself gave.
 #[test]
 fn secrets_stay_with_the_script() {
-    for user in User::all() {
+    for world in World::all() {
         let secret = format!("secret-{}", new_mark());
         let script = python(
             "import os, sys; print(len(os.environ['SECRET']), flush=True); sys.stdin.read()",
         );
         let script =
             script.flags(AMPLE).flag("--stdin", "-").flag("--env", &format!("SECRET={secret}"));
-        let mut command = script.command(user, Path::new("/dev/null"));
+        let mut command = script.command(world.user, Path::new("/dev/null"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut told = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -251,7 +252,7 @@ fn secrets_stay_with_the_script() {
         assert!(name.starts_with("python"), "{name}");
         // Another sandbox sees nothing of it.
         let other = format!("str({secret:?}[7:] in str(os.environ))");
-        attempts().inside(user, &[(&other, "False")]);
+        attempts().inside(world, &[(&other, "False")]);
 
         drop(child.stdin.take());
         told.read_to_string(&mut line).unwrap();

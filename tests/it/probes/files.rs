@@ -15,7 +15,7 @@ use std::{
 use automa_sandbox::{Feature, Outcome, Status};
 use automa_tests::{User, automa, bash, make_public, public_dir, python};
 
-use super::{AMPLE, PROLOGUE, after, attempts, confined, numbers, shell, watched};
+use super::{AMPLE, PROLOGUE, World, after, attempts, confined, numbers, shell, watched};
 
 fn hash(path: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -61,9 +61,9 @@ fn the_host_program_stays_as_it_is() {
            \x20   read, write = os.pipe()\n\
            \x20   child(lambda: (os.dup2(write, 1), os.execv('loop', ['loop'])))\n\
            \x20   return os.read(read, 100).decode().strip()\n";
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).flag("--mount-ro", &shown).inside(
-            user,
+            world,
             &[
                 ("os.readlink('/proc/self/exe').split('/')[-1].rstrip('.0123456789')", "python"),
                 ("os.open('/proc/self/exe', os.O_RDWR)", "EACCES"),
@@ -80,7 +80,7 @@ fn the_host_program_stays_as_it_is() {
                 ("interpreted()", "python"),
             ],
         );
-        assert_eq!(shell(user, "readlink /proc/self/exe /proc/1/exe"), "/usr/bin/readlink");
+        assert_eq!(shell(world, "readlink /proc/self/exe /proc/1/exe"), "/usr/bin/readlink");
         assert_eq!(hash(&dir.path().join("program")), copied);
     }
     assert_eq!(hash(automa()), before);
@@ -98,10 +98,10 @@ fn files_are_not_opened_by_handle() {
            def name(path): raw(SYS_name_to_handle_at, AT_FDCWD, path, handle, mount, 0)\n\
            def by_handle(path, handle):\n\
            \x20   raw(SYS_open_by_handle_at, os.open(path, os.O_RDONLY), handle, 0)\n";
-    for user in User::all() {
-        after(&setup).bare(user, &[("name(b'/usr')", "ok")]);
+    for world in World::all() {
+        after(&setup).bare(world, &[("name(b'/usr')", "ok")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("name(b'/usr')", "EPERM"),
                 ("name(b'/automa/job')", "EPERM"),
@@ -135,11 +135,11 @@ fn no_path_leads_out() {
          work = os.open('.', O_PATH)\n\
          up = '../' * 64\n\
          MAGIC, BENEATH, IN_ROOT = 2, 8, 16\n";
-    for user in User::all() {
+    for world in World::all() {
         after(&setup)
-            .bare(user, &[("text(path)", "the secret"), ("open2(root, path[1:], 0)", "ok")]);
+            .bare(world, &[("text(path)", "the secret"), ("open2(root, path[1:], 0)", "ok")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("climb('/')", "root"),
                 ("climb('.')", "root"),
@@ -164,7 +164,7 @@ fn no_path_leads_out() {
             ],
         );
         let told =
-            shell(user, &format!("ln -s {path} link; cat link 2>&1; cat ../../../..{path} 2>&1"));
+            shell(world, &format!("ln -s {path} link; cat link 2>&1; cat ../../../..{path} 2>&1"));
         assert_eq!(told.matches("No such file or directory").count(), 2, "{told}");
     }
 }
@@ -182,14 +182,14 @@ fn reading_does_not_become_writing() {
            \x20   fd = os.open(path, os.O_RDONLY)\n\
            \x20   mmap.mmap(fd, 4, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)\n\
            open('own', 'w').write('mine')\n";
-    for user in User::all() {
+    for world in World::all() {
         after(setup.clone()).flag("--mount-ro", &shown).inside(
-            user,
+            world,
             &[
                 ("again('/shown/secret', os.O_RDONLY, os.O_RDWR)", "EROFS"),
                 ("again('/shown/secret', O_PATH, os.O_WRONLY)", "EROFS"),
                 ("again('/shown/secret', os.O_RDONLY, os.O_RDONLY | os.O_TRUNC)", "EROFS"),
-                ("again('/etc/passwd', os.O_RDONLY, os.O_RDWR)", of(user, "EACCES", "EROFS")),
+                ("again('/etc/passwd', os.O_RDONLY, os.O_RDWR)", of(world.user, "EACCES", "EROFS")),
                 ("os.write(os.open('/shown/secret', os.O_RDONLY), b'x')", "EBADF"),
                 ("os.ftruncate(os.open('/shown/secret', os.O_RDONLY), 0)", "EINVAL"),
                 ("share('/shown/secret')", "EACCES"),
@@ -228,14 +228,14 @@ fn programs_in_memory_are_confined() {
            def exec_directly(flags): os.execve(memory(flags, '/usr/bin/true'), ['true'], {})\n\
            rights = ('-E', '^(NoNewPrivs|Seccomp|CapEff):', '/proc/self/status')\n";
     let jailed = "CapEff:0000000000000000 NoNewPrivs:1 Seccomp:2 ";
-    for user in User::all() {
-        if bash("true").run_as(user).status(Feature::MemoryLimit) != &Status::Enforced {
+    for world in World::all() {
+        if bash("true").run_as(world.user).status(Feature::MemoryLimit) != &Status::Enforced {
             // Where nobody counts memory files there are none.
-            after(&setup).inside(user, &[("memory(0, '/usr/bin/true')", "ENOSYS")]);
+            after(&setup).inside(world, &[("memory(0, '/usr/bin/true')", "ENOSYS")]);
             continue;
         }
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("run(EXEC, '/usr/bin/grep', *rights)", jailed),
                 ("run(0, '/usr/bin/grep', *rights)", jailed),
@@ -290,14 +290,14 @@ fn files_of_the_host_do_not_exist() {
     .map(|path| (format!("os.stat('{path}')"), "ENOENT"))
     .collect();
     let rows: Vec<_> = rows.iter().map(|(row, expected)| (row.as_str(), *expected)).collect();
-    for user in User::all() {
+    for world in World::all() {
         attempts().bare(
-            user,
+            world,
             &[("os.stat('/etc/shadow')", "ok"), (&format!("text({path:?})"), "the secret")],
         );
-        attempts().inside(user, &rows);
+        attempts().inside(world, &rows);
         attempts().inside(
-            user,
+            world,
             &[
                 ("str(os.listdir('/root') + os.listdir('/home') + os.listdir('/run'))", "[]"),
                 ("str(os.listdir('/opt') + os.listdir('/var'))", "['tmp']"),
@@ -310,7 +310,7 @@ fn files_of_the_host_do_not_exist() {
             ],
         );
         let told = shell(
-            user,
+            world,
             &format!("cat /etc/shadow {path} ~root/.bashrc 2>&1 | grep -c 'No such file'"),
         );
         assert_eq!(told, "3");
@@ -349,12 +349,12 @@ fn what_is_read_only_stays() {
     rows.push(("os.rename('/shown/secret', 'secret')".to_owned(), "EXDEV"));
     let rows: Vec<_> = rows.iter().map(|(row, expected)| (row.as_str(), *expected)).collect();
     let file = dir.path().join("secret");
-    for user in User::all() {
-        attempts().flag("--mount-ro", &shown).inside(user, &rows);
+    for world in World::all() {
+        attempts().flag("--mount-ro", &shown).inside(world, &rows);
         assert_eq!(fs::read_to_string(&file).unwrap(), "the secret");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let told = shell(
-            user,
+            world,
             "for dir in / /usr /etc /opt /dev /var /root /home /run; do\n\
             (echo x >$dir/new) 2>&1 | grep -o 'Read-only file system' || echo $dir; done | sort -u",
         );
@@ -377,9 +377,9 @@ fn links_do_not_cross_mounts() {
            def whole():\n\
            \x20   os.link('script.py', 'second')\n\
            \x20   return str(os.stat('script.py').st_nlink)\n";
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).flag("--mount-ro", &shown).inside(
-            user,
+            world,
             &[
                 ("os.link('/shown/secret', 'new')", "EXDEV"),
                 ("os.link('/usr/bin/env', 'new')", "EXDEV"),
@@ -399,13 +399,13 @@ fn links_do_not_cross_mounts() {
 #[test]
 fn the_temporary_file_system_is_bounded() {
     let flags = "--wall 60s --cpus 2 --tmp 8M --memory 256M";
-    for user in User::all() {
+    for world in World::all() {
         for fill in [
             "dd if=/dev/zero of=/tmp/full bs=64k 2>&1 | grep -o 'No space.*'; exit 3",
             "dd if=/dev/zero of=/dev/shm/full bs=64k 2>&1 | grep -o 'No space.*'; exit 3",
             "i=0; while :>$((i++)); do :; done 2>&1 | grep -o 'No space.*'; exit 3",
         ] {
-            let run = watched(bash(fill).flags(flags), user);
+            let run = watched(bash(fill).flags(flags), world);
             assert_eq!((run.outcome(), run.code), (&Outcome::Disk, 3), "{run:#?}");
             assert_eq!(run.stdout, "No space left on device\n");
             let report = run.report.unwrap();
@@ -422,9 +422,9 @@ fn large_files_are_refused() {
         file, other = [os.open(name, os.O_CREAT | os.O_RDWR) for name in ('large', 'other')]\n\
         def limit(): resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n\
         def used(): return str(os.fstat(file).st_blocks)\n";
-    for user in User::all() {
+    for world in World::all() {
         after(setup).inside(
-            user,
+            world,
             &[
                 ("os.posix_fallocate(file, 0, 1 << 40)", "ENOSPC"),
                 // A hole takes no room.
@@ -437,7 +437,7 @@ fn large_files_are_refused() {
                 ("os.pwrite(other, b'x', 0)", "ok"),
             ],
         );
-        let run = confined(bash("ulimit -f 1; exec dd if=/dev/zero of=large bs=4k count=1"), user);
+        let run = confined(bash("ulimit -f 1; exec dd if=/dev/zero of=large bs=4k count=1"), world);
         assert_eq!((run.outcome(), run.code), (&Outcome::Disk, 128 + 25), "{run:#?}");
         assert_eq!(run.report.unwrap().limits_hit, [Feature::DiskLimit]);
     }
@@ -466,16 +466,16 @@ fn sandboxes_do_not_see_each_other() {
         ("str([int(n) for n in os.listdir('/proc') if n.isdigit()])", "[2]"),
         ("raw(SYS_mq_open, b'queue', os.O_CREAT | os.O_RDWR, 0o600, None)", "EMFILE"),
     ];
-    for user in User::all() {
+    for world in World::all() {
         let script = python(&first).flags(AMPLE).flag("--stdin", "-");
-        let mut command = script.command(user, Path::new("/dev/null"));
+        let mut command = script.command(world.user, Path::new("/dev/null"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut told = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         told.read_line(&mut line).unwrap();
         assert_eq!(line, "ok ok\n", "the first sandbox sees its own");
-        after(&setup).inside(user, mines);
-        after(&setup).bare(user, &mines[1..3]);
+        after(&setup).inside(world, mines);
+        after(&setup).bare(world, &mines[1..3]);
         assert!(!Path::new("/tmp/mine").exists() && !Path::new("/dev/shm/mine").exists());
         assert!(child.try_wait().unwrap().is_none(), "it was there all the time");
         drop(child.stdin.take());
@@ -497,10 +497,10 @@ fn shared_memory_of_the_host_is_untouched() {
         + "def segments():\n\
            \x20   info = ctypes.create_string_buffer(256)\n\
            \x20   return str(raw(31, 0, 14, info))\n";
-    for user in User::all() {
-        after(&setup).bare(user, &[("text(path)", "the host's")]);
+    for world in World::all() {
+        after(&setup).bare(world, &[("text(path)", "the host's")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("text(path)", "ENOENT"),
                 // SHM_INFO tells the highest index in use: there is none.
@@ -533,9 +533,9 @@ fn reading_leaves_no_trace() {
         [meta.atime_nsec(), meta.mtime_nsec(), meta.ctime_nsec(), meta.atime(), meta.mtime()]
     };
     let before = times();
-    for user in User::all() {
+    for world in World::all() {
         attempts().flag("--mount-ro", &shown).inside(
-            user,
+            world,
             &[("text('/shown/secret')", "the secret"), ("str(os.listdir('/shown'))", "['secret']")],
         );
         assert_eq!(times(), before);
@@ -552,10 +552,10 @@ fn attributes_give_nothing() {
         \x20   for i in range(10000):\n\
         \x20       open(f'file{i}', 'w').close()\n\
         \x20       for j in range(100): os.setxattr(f'file{i}', f'user.{j}', bytes(60000))\n";
-    for user in User::all() {
+    for world in World::all() {
         let probe = after(setup).flag("--memory", "256M");
         probe.inside(
-            user,
+            world,
             &[
                 ("set('security.capability', capability)", "EPERM"),
                 ("set('security.evm')", "EPERM"),
@@ -581,15 +581,15 @@ fn shown_sockets_and_pipes_do_not_answer_or_are_reported() {
     nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::all()).unwrap();
     make_public(&dir.path().join("pipe"));
     let setup = "def connect(path): socket.socket(socket.AF_UNIX).connect(path)\n";
-    for user in User::all() {
-        let filesystem = bash("true").flag("--mount-ro", &shown).run_as(user);
+    for world in World::all() {
+        let filesystem = bash("true").flag("--mount-ro", &shown).run_as(world.user);
         let (expected, reached) = match filesystem.status(Feature::Filesystem) {
             Status::Enforced => ("EACCES", false),
             Status::Weaker(reason) if reason.contains("sockets") => ("ok", true),
             other => panic!("{other:?}"),
         };
         after(setup).flag("--mount-ro", &shown).inside(
-            user,
+            world,
             &[
                 ("os.open('/shown/pipe', os.O_RDWR | os.O_NONBLOCK)", "EACCES"),
                 ("connect('/shown/socket')", expected),
@@ -597,6 +597,6 @@ fn shown_sockets_and_pipes_do_not_answer_or_are_reported() {
         );
         assert_eq!(listener.accept().is_ok(), reached);
         // Without the directory there is nothing to admit.
-        assert_eq!(bash("true").run_as(user).status(Feature::Filesystem), &Status::Enforced);
+        assert_eq!(bash("true").run_as(world.user).status(Feature::Filesystem), &Status::Enforced);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use automa_tests::{User, command_of, public_dir, python};
+use automa_tests::{command_of, public_dir, python};
 
-use super::{AMPLE, PROLOGUE, after, attempts, numbers, shell};
+use super::{AMPLE, PROLOGUE, World, after, attempts, numbers, shell};
 
 /// Kernel settings that would run a program as root (`core(5)`, `core_pattern`), press a magic key,
 /// or turn the memory killer on others. Their values on the host are read by every watched run.
@@ -34,10 +34,10 @@ fn settings_cannot_be_written() {
     });
     let rows: Vec<_> = missing.iter().chain(present).collect();
     let rows: Vec<_> = rows.iter().map(|(row, expected)| (row.as_str(), *expected)).collect();
-    for user in User::all() {
-        attempts().inside(user, &rows);
+    for world in World::all() {
+        attempts().inside(world, &rows);
         let told = shell(
-            user,
+            world,
             "for file in sys/kernel/core_pattern sysrq-trigger self/oom_score_adj; do\n\
              (echo 0 >/proc/$file) 2>&1 | grep -o '[A-Z][a-z ]*$'; done",
         );
@@ -87,13 +87,13 @@ fn the_machine_is_not_described() {
     let hidden = names.into_iter().filter(|name| !own.contains(name));
     let rows: Vec<_> = hidden.map(|name| (format!("os.stat('/proc/{name}')"), "ENOENT")).collect();
     let rows: Vec<_> = rows.iter().map(|(row, expected)| (row.as_str(), *expected)).collect();
-    for user in User::all() {
+    for world in World::all() {
         attempts()
-            .bare(user, &[("os.stat('/proc/version')", "ok"), ("os.stat('/proc/meminfo')", "ok")]);
-        attempts().inside(user, &rows);
-        assert_eq!(shell(user, "cd /proc; echo [a-z]*"), "self thread-self");
+            .bare(world, &[("os.stat('/proc/version')", "ok"), ("os.stat('/proc/meminfo')", "ok")]);
+        attempts().inside(world, &rows);
+        assert_eq!(shell(world, "cd /proc; echo [a-z]*"), "self thread-self");
         assert_eq!(
-            shell(user, "dmesg 2>&1 | grep -o 'Operation not permitted'"),
+            shell(world, "dmesg 2>&1 | grep -o 'Operation not permitted'"),
             "Operation not permitted"
         );
     }
@@ -116,10 +116,10 @@ fn sys_does_not_exist() {
     .map(|path| (format!("os.stat('{path}')"), "ENOENT"))
     .into();
     let rows: Vec<_> = rows.iter().map(|(row, expected)| (row.as_str(), *expected)).collect();
-    for user in User::all() {
-        attempts().bare(user, &[("os.stat('/sys/kernel')", "ok")]);
-        attempts().inside(user, &rows);
-        assert_eq!(shell(user, "ls -d /sys /boot 2>/dev/null"), "");
+    for world in World::all() {
+        attempts().bare(world, &[("os.stat('/sys/kernel')", "ok")]);
+        attempts().inside(world, &rows);
+        assert_eq!(shell(world, "ls -d /sys /boot 2>/dev/null"), "");
     }
 }
 
@@ -133,10 +133,10 @@ fn the_clock_cannot_be_set() {
            \x20   request = struct.pack('2q', modes, 1) + bytes(192)\n\
            \x20   raw(SYS_clock_adjtime, CLOCK_REALTIME, request)\n\
            later = struct.pack('2q', int(time.time()) + 86400, 0)\n";
-    for user in User::all() {
-        after(&setup).bare(user, &[("adjust(0)", "ok")]);
+    for world in World::all() {
+        after(&setup).bare(world, &[("adjust(0)", "ok")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("raw(SYS_clock_settime, CLOCK_REALTIME, later)", "EPERM"),
                 ("raw(SYS_settimeofday, later, None)", "EPERM"),
@@ -147,7 +147,7 @@ fn the_clock_cannot_be_set() {
             ],
         );
         assert_eq!(
-            shell(user, "date -s tomorrow 2>&1 >/dev/null"),
+            shell(world, "date -s tomorrow 2>&1 >/dev/null"),
             "date: cannot set date: Operation not permitted"
         );
     }
@@ -162,10 +162,10 @@ fn the_machine_cannot_be_managed() {
         SYS_nfsservctl SYS_iopl SYS_ioperm SYS_modify_ldt SYS_vhangup SYS_uselib SYS_ustat
         SYS_sysfs SYS__sysctl SYS_lookup_dcookie)
         + "SYS_create_module, SYS_get_kernel_syms, SYS_query_module = 174, 177, 178\n";
-    for user in User::all() {
+    for world in World::all() {
         // So it is the filter that says EPERM, and not a lack of rights.
         after(&setup).bare(
-            user,
+            world,
             &[
                 ("in_child(lambda: raw(SYS_modify_ldt, 0, bytes(16), 16))", "ok"),
                 ("raw(SYS_sysfs, 3)", "ok"),
@@ -173,7 +173,7 @@ fn the_machine_cannot_be_managed() {
             ],
         );
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("raw(SYS_reboot, 0, 0, 0, None)", "EPERM"),
                 ("raw(SYS_kexec_load, 0, 0, None, 0)", "EPERM"),
@@ -218,9 +218,9 @@ fn risky_subsystems_are_closed() {
         SYS_seccomp)
         + "SYS_lsm_get_self_attr, SYS_lsm_set_self_attr, SYS_lsm_list_modules = 459, 460, 461\n\
            SYS_uretprobe, SYS_uprobe = 335, 336\n";
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).bare(
-            user,
+            world,
             &[
                 ("raw(SYS_io_uring_enter, -1, 0, 0, 0, None, 0)", "EBADF"),
                 ("raw(SYS_move_pages, 0, 0, None, None, None, 0)", "ok"),
@@ -232,9 +232,9 @@ fn risky_subsystems_are_closed() {
         let commands = (0..40).map(|command| format!("raw(SYS_bpf, {command}, bytes(128), 128)"));
         let bpf: Vec<_> = commands.collect();
         let bpf: Vec<_> = bpf.iter().map(|row| (row.as_str(), "EPERM")).collect();
-        after(&setup).inside(user, &bpf);
+        after(&setup).inside(world, &bpf);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("raw(SYS_perf_event_open, bytes(128), 0, -1, -1, 0)", "EPERM"),
                 ("raw(SYS_userfaultfd, 0)", "EPERM"),
@@ -271,10 +271,10 @@ fn keyrings_keep_nothing() {
     let setup = numbers!(SYS_keyctl SYS_add_key SYS_request_key KEYCTL_GET_KEYRING_ID
         KEYCTL_JOIN_SESSION_KEYRING KEYCTL_GET_PERSISTENT)
         + "SESSION, USER = -3, -4\n";
-    for user in User::all() {
-        after(&setup).bare(user, &[("raw(SYS_keyctl, 99, 0, 0, 0, 0)", "ENOTSUP")]);
+    for world in World::all() {
+        after(&setup).bare(world, &[("raw(SYS_keyctl, 99, 0, 0, 0, 0)", "ENOTSUP")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("raw(SYS_keyctl, 99, 0, 0, 0, 0)", "EPERM"),
                 ("raw(SYS_add_key, b'user', b'automa-probe', b'x', 1, SESSION)", "EPERM"),
@@ -337,11 +337,11 @@ fn only_harmless_devices_are_there() {
         ("put('/dev/random')", "EACCES"),
         ("fcntl.ioctl(os.open('/dev/urandom', os.O_RDONLY), 0x5206)", "EACCES"),
     ];
-    for user in User::all() {
-        attempts().inside(user, &rows);
-        attempts().inside(user, own);
+    for world in World::all() {
+        attempts().inside(world, &rows);
+        attempts().inside(world, own);
         assert_eq!(
-            shell(user, "cd /dev; for name in *; do test -L $name || echo -n $name,; done"),
+            shell(world, "cd /dev; for name in *; do test -L $name || echo -n $name,; done"),
             "full,null,random,urandom,zero,"
         );
     }
@@ -372,12 +372,12 @@ fn device_nodes_cannot_be_made() {
            \x20   opened = outcome(lambda: os.open('file', os.O_RDONLY))\n\
            \x20   os.remove('file')\n\
            \x20   return 'nothing' if (kind.st_rdev, opened) == (0, 'EACCES') else opened\n";
-    for user in User::all() {
+    for world in World::all() {
         let dir = public_dir();
         let bare = format!("{setup}\nos.chdir({:?})\n", dir.path());
-        after(bare).bare(user, &[("node(b'zero', stat.S_IFCHR, 0)", "ok"), ("whiteout()", "ok")]);
+        after(bare).bare(world, &[("node(b'zero', stat.S_IFCHR, 0)", "ok"), ("whiteout()", "ok")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("node(b'mem', stat.S_IFCHR, os.makedev(1, 1))", "EACCES"),
                 ("node(b'null', stat.S_IFCHR, os.makedev(1, 3))", "EACCES"),
@@ -391,7 +391,7 @@ fn device_nodes_cannot_be_made() {
                 ("' '.join(sorted(os.listdir()))", "fifo script.py socket"),
             ],
         );
-        let told = shell(user, "mknod disk b 254 0 2>&1; mknod null c 1 3 2>&1; ls");
+        let told = shell(world, "mknod disk b 254 0 2>&1; mknod null c 1 3 2>&1; ls");
         let refused = "mknod: disk: Permission denied\nmknod: null: Permission denied\nscript.sh";
         assert_eq!(told, refused);
     }
@@ -408,9 +408,9 @@ fn priorities_cannot_be_raised() {
            \x20   nice = os.getpriority(os.PRIO_PROCESS, 0)\n\
            \x20   os.setpriority(os.PRIO_PROCESS, 0, nice + 1)\n\
            \x20   os.setpriority(os.PRIO_PROCESS, 0, nice)\n";
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("os.setpriority(os.PRIO_PROCESS, 0, -20)", "EACCES"),
                 ("os.setpriority(os.PRIO_PROCESS, 0, -1)", "EACCES"),
@@ -426,7 +426,7 @@ fn priorities_cannot_be_raised() {
             ],
         );
         let told = shell(
-            user,
+            world,
             "exec 2>/dev/null; chrt -f 1 true || echo refused; ionice -c 1 true || echo refused\n\
              test $(nice -n -5 nice) = $(nice) && echo same",
         );
@@ -460,10 +460,10 @@ fn no_terminal_is_typed_into() {
         .chain([("os.open('/dev/tty', os.O_RDWR)".to_owned(), "ENOENT")])
         .collect();
     let rows: Vec<_> = rows.iter().map(|(row, expected)| (row.as_str(), *expected)).collect();
-    for user in User::all() {
-        after(&setup).bare(user, &[("ask(0, TIOCSTI)", "ENOTTY")]);
-        after(&setup).inside(user, &rows);
-        assert_eq!(shell(user, "echo x >/dev/tty 2>/dev/null || tty </dev/null"), "not a tty");
+    for world in World::all() {
+        after(&setup).bare(world, &[("ask(0, TIOCSTI)", "ENOTTY")]);
+        after(&setup).inside(world, &rows);
+        assert_eq!(shell(world, "echo x >/dev/tty 2>/dev/null || tty </dev/null"), "not a tty");
     }
 }
 
@@ -489,15 +489,15 @@ fn the_callers_terminal_stays_the_callers() {
         except OSError: pass\n\
         os.waitpid(pid, 0)\n\
         sys.stdout.write(shown.decode().replace('\\r', ''))\n";
-    for user in User::all() {
+    for world in World::all() {
         let script = python(&inside).flags(AMPLE);
-        let own = script.command(user, Path::new("/dev/null"));
-        let mut command = command_of("/usr/bin/python3".as_ref(), user);
+        let own = script.command(world.user, Path::new("/dev/null"));
+        let mut command = command_of("/usr/bin/python3".as_ref(), world.user);
         command.args(["-c", around]).arg(own.get_program()).args(own.get_args());
         let output = command.output().unwrap();
         let shown = String::from_utf8_lossy(&output.stdout);
         let expected = "False False False /dev/tty\n['EPERM', 'EPERM', 'EPERM']\nENOENT True\n";
-        assert_eq!(shown, expected, "{user:?}");
+        assert_eq!(shown, expected, "{world:?}");
     }
 }
 
@@ -508,9 +508,9 @@ fn memory_is_locked_only_a_little() {
          address = ctypes.addressof(ctypes.c_char.from_buffer(memory))\n"
         .to_owned()
         + &numbers!(SYS_mlock SYS_munlock SYS_mlockall MCL_CURRENT MCL_FUTURE);
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("raw(SYS_mlock, address, 64 << 10)", "ok"),
                 ("raw(SYS_mlock, address, 68 << 10)", "ENOMEM"),

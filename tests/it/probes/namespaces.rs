@@ -4,7 +4,7 @@ use std::{fs, io::Read, process::Stdio};
 
 use automa_tests::{User, command_of, public_dir};
 
-use super::{after, attempts, numbers, shell};
+use super::{World, after, attempts, numbers, shell};
 
 /// A new user namespace gives all capabilities in it, and with them the kernel code behind most
 /// local root exploits (CVE-2022-0185, CVE-2023-32233, `user_namespaces(7)`).
@@ -16,10 +16,10 @@ fn no_namespace_can_be_made() {
            def clone(flags):\n\
            \x20   if raw(SYS_clone, flags | signal.SIGCHLD, 0, 0, 0, 0) == 0: os._exit(0)\n";
     let probe = after(setup);
-    for user in User::all() {
-        probe.bare(user, &[("in_child(lambda: raw(SYS_unshare, CLONE_NEWUSER))", "ok")]);
+    for world in World::all() {
+        probe.bare(world, &[("in_child(lambda: raw(SYS_unshare, CLONE_NEWUSER))", "ok")]);
         probe.inside(
-            user,
+            world,
             &[
                 ("raw(SYS_unshare, CLONE_NEWUSER)", "EPERM"),
                 ("raw(SYS_unshare, CLONE_NEWUSER | CLONE_NEWNS)", "EPERM"),
@@ -41,7 +41,7 @@ fn no_namespace_can_be_made() {
             ],
         );
         let told =
-            shell(user, "unshare --user true 2>&1; unshare --net true 2>&1; unshare -m true");
+            shell(world, "unshare --user true 2>&1; unshare --net true 2>&1; unshare -m true");
         assert_eq!(told.matches("unshare failed: Operation not permitted").count(), 2, "{told}");
     }
 }
@@ -58,10 +58,10 @@ fn clone3_does_not_exist_and_threads_work() {
            \x20   worker.start(); worker.join()\n\
            \x20   return done[0]\n";
     let probe = after(setup);
-    for user in User::all() {
-        probe.bare(user, &[("in_child(lambda: raw(SYS_clone3, b'', 0))", "EINVAL")]);
+    for world in World::all() {
+        probe.bare(world, &[("in_child(lambda: raw(SYS_clone3, b'', 0))", "EINVAL")]);
         probe.inside(
-            user,
+            world,
             &[
                 ("raw(SYS_clone3, request, len(request))", "ENOSYS"),
                 ("raw(SYS_clone3, b'', 0)", "ENOSYS"),
@@ -69,7 +69,7 @@ fn clone3_does_not_exist_and_threads_work() {
                 ("child(lambda: None)", "exit 0"),
             ],
         );
-        assert_eq!(shell(user, "(echo one | cat) & wait; echo $(echo two)"), "one\ntwo");
+        assert_eq!(shell(world, "(echo one | cat) & wait; echo $(echo two)"), "one\ntwo");
     }
 }
 
@@ -81,10 +81,10 @@ fn no_namespace_can_be_joined() {
            def join(name): raw(SYS_setns, os.open(f'/proc/self/ns/{name}', os.O_RDONLY), 0)\n\
            def join_process(pid, kind): raw(SYS_setns, raw(SYS_pidfd_open, pid, 0), kind)\n";
     let probe = after(setup);
-    for user in User::all() {
-        probe.bare(user, &[("join('user')", "EINVAL"), ("raw(SYS_setns, -1, 0)", "EBADF")]);
+    for world in World::all() {
+        probe.bare(world, &[("join('user')", "EINVAL"), ("raw(SYS_setns, -1, 0)", "EBADF")]);
         probe.inside(
-            user,
+            world,
             &[
                 ("join('user')", "EPERM"),
                 ("join('mnt')", "EPERM"),
@@ -101,7 +101,7 @@ fn no_namespace_can_be_joined() {
                 ("raw(SYS_pidfd_open, os.getpid(), 0)", "ok"),
             ],
         );
-        let told = shell(user, "nsenter --net=/proc/self/ns/net true 2>&1");
+        let told = shell(world, "nsenter --net=/proc/self/ns/net true 2>&1");
         assert!(told.ends_with("Operation not permitted"), "{told}");
     }
 }
@@ -121,10 +121,10 @@ fn nothing_can_be_mounted_or_unmounted() {
            \x20   raw(SYS_mount, None, b'/', None, MS_REC | MS_PRIVATE, None)\n\
            \x20   raw(SYS_mount, b'/usr', b'/mnt', None, MS_BIND | MS_REC, None)\n";
     let probe = after(setup);
-    for user in User::all() {
-        probe.bare(user, &[("in_child(own_mount)", "ok")]);
+    for world in World::all() {
+        probe.bare(world, &[("in_child(own_mount)", "ok")]);
         probe.inside(
-            user,
+            world,
             &[
                 ("raw(SYS_mount, b'x', b'/tmp', b'tmpfs', 0, None)", "EPERM"),
                 ("raw(SYS_mount, b'x', b'/tmp', b'proc', 0, None)", "EPERM"),
@@ -154,7 +154,7 @@ fn nothing_can_be_mounted_or_unmounted() {
             ],
         );
         let told = shell(
-            user,
+            world,
             "for what in '-o remount,rw /usr' '-o bind /usr /tmp' '-t tmpfs x /tmp'; do\n\
              mount $what 2>/dev/null && echo mounted; done; umount /proc 2>/dev/null || echo none",
         );
@@ -183,10 +183,10 @@ fn the_root_directory_stays() {
            \x20   climb()\n\
            \x20   raw(SYS_chroot, b'.')\n";
     let probe = after(setup);
-    for user in User::all() {
-        after(format!("path = {secret:?}\n")).bare(user, &[("text(path)", "secret")]);
+    for world in World::all() {
+        after(format!("path = {secret:?}\n")).bare(world, &[("text(path)", "secret")]);
         probe.inside(
-            user,
+            world,
             &[
                 ("raw(SYS_chroot, b'jail')", "EPERM"),
                 ("raw(SYS_chroot, b'/')", "EPERM"),
@@ -199,7 +199,7 @@ fn the_root_directory_stays() {
             ],
         );
         assert_eq!(
-            shell(user, "/usr/sbin/chroot / true 2>/dev/null; echo $?; cd /; cd ../../..; pwd"),
+            shell(world, "/usr/sbin/chroot / true 2>/dev/null; echo $?; cd /; cd ../../..; pwd"),
             "125\n/"
         );
     }
@@ -215,9 +215,9 @@ fn init_is_not_in_proc() {
             .chain([("os.stat('/proc/self/status')".to_owned(), "ok")])
             .collect();
     let rows: Vec<_> = rows.iter().map(|(row, expected)| (row.as_str(), *expected)).collect();
-    for user in User::all() {
-        attempts().inside(user, &rows);
-        assert_eq!(shell(user, "cat /proc/1/environ 2>&1 | grep -c 'No such file'"), "1");
+    for world in World::all() {
+        attempts().inside(world, &rows);
+        assert_eq!(shell(world, "cat /proc/1/environ 2>&1 | grep -c 'No such file'"), "1");
     }
 }
 
@@ -235,12 +235,12 @@ fn only_own_processes_are_seen_and_reached() {
          \x20       except ProcessLookupError: pass\n\
          \x20       except PermissionError: found.append(-pid)\n\
          \x20   return str(found)\n";
-    for user in User::all() {
+    for world in World::all() {
         // Bare, root may send to anybody, and everybody to their own.
         let reach = |victim: &Victim| format!("os.kill({}, 0)", victim.child.id());
-        attempts().bare(user, &[(&reach(victims.last().unwrap()), "ok")]);
+        attempts().bare(world, &[(&reach(victims.last().unwrap()), "ok")]);
         after(setup).inside(
-            user,
+            world,
             &[
                 ("seen()", "[2]"),
                 // Of all numbers only these exist: init, out of reach, and the script itself.
@@ -254,7 +254,7 @@ fn only_own_processes_are_seen_and_reached() {
         let pids: Vec<String> =
             victims.iter().map(|victim| victim.child.id().to_string()).collect();
         let told =
-            shell(user, &format!("for pid in {}; do kill -9 $pid; done 2>&1", pids.join(" ")));
+            shell(world, &format!("for pid in {}; do kill -9 $pid; done 2>&1", pids.join(" ")));
         assert_eq!(told.matches("No such process").count(), pids.len(), "{told}");
     }
     victims.iter_mut().for_each(Victim::assert_alive);
@@ -297,9 +297,9 @@ fn control_groups_are_out_of_reach() {
          \x20   lines = text('/proc/self/cgroup').splitlines()\n\
          \x20   paths = {line.rsplit(':', 1)[1] for line in lines}\n\
          \x20   return ' '.join(sorted(paths))\n";
-    for user in User::all() {
+    for world in World::all() {
         after(setup).inside(
-            user,
+            world,
             &[
                 ("os.stat('/sys')", "ENOENT"),
                 ("os.stat('/sys/fs/cgroup')", "ENOENT"),
@@ -311,7 +311,7 @@ fn control_groups_are_out_of_reach() {
                 ("groups()", "/"),
             ],
         );
-        let told = shell(user, "ls /sys/fs/cgroup 2>&1; grep -c cgroup /proc/self/mountinfo");
+        let told = shell(world, "ls /sys/fs/cgroup 2>&1; grep -c cgroup /proc/self/mountinfo");
         assert_eq!(told, "ls: cannot access '/sys/fs/cgroup': No such file or directory\n0");
     }
 }
@@ -320,9 +320,9 @@ fn control_groups_are_out_of_reach() {
 #[test]
 fn the_host_name_stays() {
     let setup = numbers!(SYS_sethostname SYS_setdomainname);
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("os.uname().nodename", "automa"),
                 ("raw(SYS_sethostname, b'taken', 5)", "EPERM"),
@@ -331,6 +331,6 @@ fn the_host_name_stays() {
                 ("os.uname().nodename", "automa"),
             ],
         );
-        assert_eq!(shell(user, "hostname taken 2>/dev/null || hostname"), "automa");
+        assert_eq!(shell(world, "hostname taken 2>/dev/null || hostname"), "automa");
     }
 }

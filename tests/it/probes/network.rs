@@ -10,9 +10,9 @@ use std::{
     time::Duration,
 };
 
-use automa_tests::{User, make_public, public_dir};
+use automa_tests::{make_public, public_dir};
 
-use super::{after, attempts, new_mark, numbers, shell};
+use super::{World, after, attempts, new_mark, numbers, shell};
 
 /// A host's listener for TCP and UDP on one loopback address.
 struct Listener {
@@ -97,12 +97,12 @@ fn no_address_can_be_reached() {
         format!("send('::1', {udp6})"),
     ];
     let bare: Vec<_> = calls.iter().map(|call| (call.as_str(), "ok")).collect();
-    for user in User::all() {
-        after(CONNECT).bare(user, &bare);
+    for world in World::all() {
+        after(CONNECT).bare(world, &bare);
         listeners.iter().for_each(Listener::take);
-        after(CONNECT).inside(user, &rows);
+        after(CONNECT).inside(world, &rows);
         let told = shell(
-            user,
+            world,
             &format!(
                 "(exec 3<>/dev/tcp/127.0.0.1/{tcp}) 2>&1\n\
              (echo x >/dev/udp/127.0.0.1/{udp}) 2>&1\n\
@@ -132,11 +132,11 @@ fn no_side_door_of_tcp_is_open() {
            \x20   server = socket.socket()\n\
            \x20   server.listen()\n\
            \x20   return str(server.getsockname()[0])\n";
-    for user in User::all() {
-        after(&setup).bare(user, &[("fast_open()", "ok"), ("disguised()", "ok")]);
+    for world in World::all() {
+        after(&setup).bare(world, &[("fast_open()", "ok"), ("disguised()", "ok")]);
         while listener.tcp.accept().is_ok() {}
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("fast_open()", "ENETUNREACH"),
                 ("disguised()", "EACCES"),
@@ -161,14 +161,14 @@ fn other_address_families_are_closed() {
         \x20   told = lambda n: {outcome(lambda: family(n, kind)) for kind in range(1, 11)}\n\
         \x20   return str([n for n in range(64) if told(n) != {'EPERM'}])\n";
     let unix_inet_netlink_inet6 = "[1, 2, 10, 16]";
-    for user in User::all() {
+    for world in World::all() {
         // Known to the kernel or not, nothing but the filter says EPERM for this one.
         after(setup).bare(
-            user,
+            world,
             &[("outcome(lambda: family(63)).replace('EINVAL', 'EAFNOSUPPORT')", "EAFNOSUPPORT")],
         );
         after(setup).inside(
-            user,
+            world,
             &[
                 ("hypervisor(22)", "EPERM"),
                 ("hypervisor(1024)", "EPERM"),
@@ -198,10 +198,10 @@ fn no_packet_can_be_forged() {
            def make(family, kind, protocol): socket.socket(family, kind, protocol).close()\n\
            INET, INET6 = socket.AF_INET, socket.AF_INET6\n\
            RAW, DGRAM = socket.SOCK_RAW, socket.SOCK_DGRAM\n";
-    for user in User::all() {
-        after(&setup).bare(user, &[("option(socket.SOL_SOCKET, SO_BINDTODEVICE, b'lo')", "ok")]);
+    for world in World::all() {
+        after(&setup).bare(world, &[("option(socket.SOL_SOCKET, SO_BINDTODEVICE, b'lo')", "ok")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("make(INET, RAW, IPPROTO_RAW)", "EPERM"),
                 ("make(INET, RAW, IPPROTO_ICMP)", "EPERM"),
@@ -241,11 +241,11 @@ fn the_network_cannot_be_configured() {
     let families: Vec<_> = (1..23).map(|family| (format!("netlink({family})"), "EPERM")).collect();
     let families: Vec<_> =
         families.iter().map(|(row, expected)| (row.as_str(), *expected)).collect();
-    for user in User::all() {
-        after(setup).bare(user, &[("netlink(4)", "ok"), ("flags(b'lo')", "1")]);
-        after(setup).inside(user, &families);
+    for world in World::all() {
+        after(setup).bare(world, &[("netlink(4)", "ok"), ("flags(b'lo')", "1")]);
+        after(setup).inside(world, &families);
         after(setup).inside(
-            user,
+            world,
             &[
                 ("ask(16, 1, LINK)", "EPERM"), // RTM_NEWLINK: up
                 ("ask(16, 0x601, NAMED)", "EPERM"),
@@ -259,7 +259,7 @@ fn the_network_cannot_be_configured() {
             ],
         );
         let told =
-            shell(user, "ip -o link | wc -l; ip link set lo up 2>&1; ip route; ip -o address");
+            shell(world, "ip -o link | wc -l; ip link set lo up 2>&1; ip route; ip -o address");
         assert_eq!(told, "1\nRTNETLINK answers: Operation not permitted");
     }
 }
@@ -270,10 +270,10 @@ fn nothing_can_listen() {
     let setup = "def bind(address, port, kind=socket.SOCK_STREAM):\n\
         \x20   family = socket.AF_INET6 if ':' in address else socket.AF_INET\n\
         \x20   with socket.socket(family, kind) as server: server.bind((address, port))\n";
-    for user in User::all() {
-        after(setup).bare(user, &[("bind('127.0.0.1', 0)", "ok")]);
+    for world in World::all() {
+        after(setup).bare(world, &[("bind('127.0.0.1', 0)", "ok")]);
         after(setup).inside(
-            user,
+            world,
             &[
                 ("bind('127.0.0.1', 8080)", "EACCES"),
                 ("bind('0.0.0.0', 8080)", "EACCES"),
@@ -285,7 +285,7 @@ fn nothing_can_listen() {
                 ("bind('127.0.0.1', 8080, socket.SOCK_DGRAM)", "ok"),
             ],
         );
-        let told = shell(user, "python3 -m http.server 8080 2>&1 | tail -1");
+        let told = shell(world, "python3 -m http.server 8080 2>&1 | tail -1");
         assert_eq!(told, "PermissionError: [Errno 13] Permission denied");
     }
 }
@@ -301,11 +301,11 @@ fn sockets_with_a_path_are_out_of_reach() {
     let own = format!("connect({:?})", path.to_str().unwrap());
     let setup = "def connect(path):\n\
         \x20   with socket.socket(socket.AF_UNIX) as client: client.connect(path)\n";
-    for user in User::all() {
-        after(setup).bare(user, &[(&own, "ok")]);
+    for world in World::all() {
+        after(setup).bare(world, &[(&own, "ok")]);
         listener.accept().unwrap();
         after(setup).inside(
-            user,
+            world,
             &[
                 (&own, "ENOENT"),
                 ("connect('/run/docker.sock')", "ENOENT"),
@@ -338,11 +338,11 @@ fn abstract_sockets_of_the_host_are_out_of_reach() {
            def own():\n\
            \x20   with socket.socket(socket.AF_UNIX) as server:\n\
            \x20       server.bind(name); server.listen(); connect()\n";
-    for user in User::all() {
-        after(&setup).bare(user, &[("connect()", "ok"), ("seen()", "yes")]);
+    for world in World::all() {
+        after(&setup).bare(world, &[("connect()", "ok"), ("seen()", "yes")]);
         listener.accept().unwrap();
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("connect()", "ECONNREFUSED"),
                 ("connect(socket.SOCK_SEQPACKET)", "ECONNREFUSED"),
@@ -363,9 +363,9 @@ fn names_are_not_resolved_and_not_waited_for() {
     let setup = "begun = time.monotonic()\n\
         def resolve(name): return socket.getaddrinfo(name, 443)[0][4][0]\n\
         def quickly(): return 'yes' if time.monotonic() - begun < 4 else 'no'\n";
-    for user in User::all() {
+    for world in World::all() {
         after(setup).inside(
-            user,
+            world,
             &[
                 ("resolve('example.com')", "gai -2"),
                 ("resolve('no-such-host.invalid')", "gai -2"),
@@ -374,7 +374,7 @@ fn names_are_not_resolved_and_not_waited_for() {
                 ("socket.gethostbyname('localhost')", "127.0.0.1"),
             ],
         );
-        let run = super::confined(automa_tests::bash("getent hosts example.com; echo $?"), user);
+        let run = super::confined(automa_tests::bash("getent hosts example.com; echo $?"), world);
         assert_eq!(run.stdout, "2\n");
         assert!(run.report.unwrap().usage.wall() < Duration::from_secs(4));
     }
@@ -388,8 +388,8 @@ fn no_namespace_is_the_hosts() {
         let host = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
         format!("'host' if os.readlink('/proc/self/ns/{kind}') == {host:?} else 'own'")
     });
-    for user in User::all() {
-        attempts().bare(user, &rows.each_ref().map(|row| (row.as_str(), "host")));
-        attempts().inside(user, &rows.each_ref().map(|row| (row.as_str(), "own")));
+    for world in World::all() {
+        attempts().bare(world, &rows.each_ref().map(|row| (row.as_str(), "host")));
+        attempts().inside(world, &rows.each_ref().map(|row| (row.as_str(), "own")));
     }
 }

@@ -10,7 +10,7 @@ use automa_sandbox::Outcome;
 use automa_tests::{User, bash, command_of, make_public, public_dir, python};
 use nix::unistd::geteuid;
 
-use super::{PROLOGUE, after, attempts, confined, numbers, shell};
+use super::{PROLOGUE, World, after, attempts, bare, confined, numbers, shell};
 
 /// A directory with programs that give rights to whoever runs them; only root can make them.
 struct Gifts {
@@ -28,7 +28,7 @@ impl Gifts {
         let set = "attr = struct.pack('<5I', 0x02000001, 1 << 21, 0, 0, 0)\n\
                    os.setxattr(path, 'security.capability', attr)\n";
         let path = gifts.path("capable").to_str().unwrap().to_owned();
-        after(format!("path = {path:?}\n{set}")).bare(User::Root, &[]);
+        bare(User::Root, &format!("{PROLOGUE}\npath = {path:?}\n{set}"));
         gifts
     }
 
@@ -53,7 +53,7 @@ fn programs_give_no_rights() {
     assert_eq!(gifts.run_bare("set-uid", &["-u"]), "0", "bare it makes root");
     let bare = gifts.run_bare("capable", &["CapEff", "/proc/self/status"]);
     assert_eq!(bare, "CapEff:\t0000000000200000");
-    for user in User::all() {
+    for world in World::all() {
         let source = "me=$(id -u); test $me != 0 || echo root\n\
             test $(/gifts/set-uid -u) = $me && test $(/gifts/set-uid -ru) = $me && echo same\n\
             /gifts/capable CapEff /proc/self/status\n\
@@ -65,10 +65,10 @@ fn programs_give_no_rights() {
             find /usr/bin/su /usr/bin/mount -perm -4000 | wc -l";
         let script =
             bash(source).flag("--mount-ro", &format!("{}:/gifts", gifts.dir.path().display()));
-        let run = confined(script, user);
+        let run = confined(script, world);
         run.exited(0);
         let expected = "same\nCapEff:\t0000000000000000\n6755\nsame\n2\n";
-        assert_eq!(run.stdout, expected, "{user:?}: {}", run.stderr);
+        assert_eq!(run.stdout, expected, "{world:?}: {}", run.stderr);
     }
 }
 
@@ -80,9 +80,9 @@ fn programs_without_arguments_give_no_rights() {
            \x20   environment = (ctypes.c_char_p * 2)(b'GCONV_PATH=.', None)\n\
            \x20   raw(SYS_execve, path, None, environment)\n";
     let probe = after(setup);
-    for user in User::all() {
+    for world in World::all() {
         probe.inside(
-            user,
+            world,
             &[
                 // It runs, unprivileged, and complains.
                 ("child(lambda: (os.close(2), bare_exec(b'/usr/bin/su')))", "exit 1"),
@@ -108,10 +108,10 @@ fn nobody_else_can_be_become() {
            def ids():\n\
            \x20   every = {*os.getresuid(), *os.getresgid()}\n\
            \x20   return 'own' if len(every) == 1 and 0 not in every else 'other'\n";
-    for user in User::all() {
-        let refused = if user == User::Root { "EPERM" } else { "EINVAL" };
+    for world in World::all() {
+        let refused = if world.user == User::Root { "EPERM" } else { "EINVAL" };
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("raw(SYS_setuid, 0)", refused),
                 ("raw(SYS_setgid, 0)", refused),
@@ -133,8 +133,8 @@ fn nobody_else_can_be_become() {
                 ("ids()", "own"),
             ],
         );
-        let told = shell(user, "setpriv --reuid 0 true 2>/dev/null; echo $?; id -G | wc -w");
-        assert_eq!(told, "1\n1", "{user:?}");
+        let told = shell(world, "setpriv --reuid 0 true 2>/dev/null; echo $?; id -G | wc -w");
+        assert_eq!(told, "1\n1", "{world:?}");
     }
 }
 
@@ -149,10 +149,10 @@ fn every_process_is_without_rights() {
          \x20   thread.start(); thread.join()\n\
          \x20   return told[0]\n";
     let expected = "0 0 0 0 1 2";
-    for user in User::all() {
-        after(setup).bare(user, &[("status('NoNewPrivs')", "0"), ("status('Seccomp')", "0")]);
+    for world in World::all() {
+        after(setup).bare(world, &[("status('NoNewPrivs')", "0"), ("status('Seccomp')", "0")]);
         after(setup).inside(
-            user,
+            world,
             &[
                 ("rights()", expected),
                 ("in_thread()", expected),
@@ -161,12 +161,12 @@ fn every_process_is_without_rights() {
             ],
         );
         let told = shell(
-            user,
+            world,
             "env -i bash -c 'exec grep -E \"^(NoNewP|Seccomp:|Cap[IPEA])\" /proc/self/status'",
         );
         let values: Vec<_> = told.lines().map(|line| line.split_once('\t').unwrap().1).collect();
         let none = "0000000000000000";
-        assert_eq!(values, [none, none, none, none, "1", "2"], "{user:?}");
+        assert_eq!(values, [none, none, none, none, "1", "2"], "{world:?}");
     }
 }
 
@@ -174,9 +174,9 @@ fn every_process_is_without_rights() {
 /// (`capabilities(7)`): it must be emptied after the last such entry.
 #[test]
 fn no_process_may_ever_have_a_capability() {
-    for user in User::all() {
+    for world in World::all() {
         attempts().inside(
-            user,
+            world,
             &[
                 ("status('CapBnd')", "0000000000000000"),
                 ("in_child(lambda: status('CapBnd'))", "0000000000000000"),
@@ -204,9 +204,9 @@ fn other_processes_cannot_be_touched() {
            \x20   finally: os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)\n\
            def attach(pid): raw(SYS_ptrace, PTRACE_ATTACH, pid, 0, 0); os.waitpid(pid, 0)\n";
     let probe = after(setup);
-    for user in User::all() {
+    for world in World::all() {
         probe.bare(
-            user,
+            world,
             &[
                 ("in_child(lambda: raw(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0))", "ok"),
                 ("with_child(attach)", "ok"),
@@ -216,7 +216,7 @@ fn other_processes_cannot_be_touched() {
             ],
         );
         probe.inside(
-            user,
+            world,
             &[
                 ("raw(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0)", "EPERM"),
                 ("raw(SYS_ptrace, PTRACE_ATTACH, 1, 0, 0)", "EPERM"),
@@ -243,9 +243,9 @@ fn other_processes_cannot_be_touched() {
 /// Another process to take memory from, for the shell: gdb's way, through /proc.
 #[test]
 fn memory_is_not_writable_through_proc() {
-    for user in User::all() {
+    for world in World::all() {
         let told = shell(
-            user,
+            world,
             "sleep 100 &\n\
              for file in mem oom_score_adj coredump_filter comm clear_refs attr/current; do\n\
              for pid in $! self; do\n\
@@ -262,7 +262,7 @@ fn the_personality_stays() {
     let setup = numbers!(SYS_personality ADDR_NO_RANDOMIZE READ_IMPLIES_EXEC UNAME26
         MMAP_PAGE_ZERO ADDR_COMPAT_LAYOUT STICKY_TIMEOUTS)
         + "PER_LINUX32 = 8\n";
-    for user in User::all() {
+    for world in World::all() {
         let flags = "READ_IMPLIES_EXEC ADDR_NO_RANDOMIZE UNAME26 MMAP_PAGE_ZERO \
                      ADDR_COMPAT_LAYOUT STICKY_TIMEOUTS";
         let bare = flags
@@ -270,17 +270,17 @@ fn the_personality_stays() {
             .map(|flag| format!("in_child(lambda: raw(SYS_personality, {flag}))"));
         let rows: Vec<_> = bare.collect();
         let rows = |expected| rows.iter().map(|row| (row.as_str(), expected)).collect::<Vec<_>>();
-        after(&setup).bare(user, &rows("ok"));
-        after(&setup).inside(user, &rows("EPERM"));
+        after(&setup).bare(world, &rows("ok"));
+        after(&setup).inside(world, &rows("EPERM"));
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("raw(SYS_personality, ADDR_NO_RANDOMIZE | 1 << 32)", "EPERM"),
                 ("raw(SYS_personality, 0xffffffff)", "ok"),
                 ("raw(SYS_personality, 0)", "ok"),
             ],
         );
-        assert_eq!(shell(user, "setarch -R true 2>/dev/null; echo $?"), "1");
+        assert_eq!(shell(world, "setarch -R true 2>/dev/null; echo $?"), "1");
     }
 }
 
@@ -292,10 +292,10 @@ fn prctl_loosens_nothing() {
         PR_SET_SPECULATION_CTRL PR_SET_TSC PR_MCE_KILL)
         + "PR_SET_IO_FLUSHER = 57\n\
            PR_SET_PTRACER = 0x59616d61\n";
-    for user in User::all() {
-        after(&setup).bare(user, &[("raw(SYS_prctl, PR_SCHED_CORE, 99, 0, 0, 0)", "EINVAL")]);
+    for world in World::all() {
+        after(&setup).bare(world, &[("raw(SYS_prctl, PR_SCHED_CORE, 99, 0, 0, 0)", "EINVAL")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("raw(SYS_prctl, PR_SET_MM, 1, 0, 0, 0)", "EPERM"),
                 ("raw(SYS_prctl, PR_SET_PTRACER, -1, 0, 0, 0)", "EPERM"),
@@ -332,7 +332,7 @@ fn no_core_file_is_written() {
            \x20       os.abort()\n\
            \x20   _, state = os.waitpid(pid, 0)\n\
            \x20   return f'{os.WTERMSIG(state)} {os.WCOREDUMP(state)} {sorted(os.listdir())}'\n";
-    for user in User::all() {
+    for world in World::all() {
         let dir = public_dir();
         let bare = format!(
             "{setup}\nos.chdir({:?})\n\
@@ -341,9 +341,9 @@ fn no_core_file_is_written() {
             dir.path()
         );
         // Where core files have the usual name, one is written; elsewhere something takes it.
-        after(bare).bare(user, &[("dies().split()[1] if hard else 'True'", "True")]);
+        after(bare).bare(world, &[("dies().split()[1] if hard else 'True'", "True")]);
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("core(2**64 - 1)", "EPERM"),
                 ("core(1)", "EPERM"),
@@ -351,7 +351,7 @@ fn no_core_file_is_written() {
                 ("str(resource.getrlimit(resource.RLIMIT_CORE))", "(0, 0)"),
             ],
         );
-        let run = confined(bash("ulimit -c unlimited; cd /; kill -SEGV $$"), user);
+        let run = confined(bash("ulimit -c unlimited; cd /; kill -SEGV $$"), world);
         assert_eq!(run.outcome(), &Outcome::Signaled { signal: 11 });
     }
 }
@@ -369,9 +369,9 @@ fn own_rules_do_not_loosen_ours() {
            \x20       raw(SYS_landlock_add_rule, rules, 2, struct.pack('2Q', right, 8080), 0)\n\
            \x20   raw(SYS_landlock_restrict_self, rules, 0)\n\
            def listen(): socket.socket().bind(('127.0.0.1', 8080))\n";
-    for user in User::all() {
+    for world in World::all() {
         after(&setup).inside(
-            user,
+            world,
             &[
                 ("listen()", "EACCES"),
                 ("allow_all()", "ok"),
@@ -392,15 +392,15 @@ fn calls_of_other_architectures_are_deadly() {
     let i386 = "code = mmap.mmap(-1, 4096, prot=7)\n\
         code.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')\n\
         ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()\n";
-    for user in User::all() {
+    for world in World::all() {
         for call in [x32, i386] {
-            let run = confined(python(format!("{PROLOGUE}\n{call}print('survived')")), user);
+            let run = confined(python(format!("{PROLOGUE}\n{call}print('survived')")), world);
             assert_eq!((run.outcome(), run.stdout.as_str()), (&Outcome::Seccomp, ""), "{call}");
             // A child's death is the child's alone.
             let setup = call
                 .lines()
                 .fold("def call():\n".to_owned(), |code, line| code + "    " + line + "\n");
-            after(setup).inside(user, &[("child(call)", "signal 31")]);
+            after(setup).inside(world, &[("child(call)", "signal 31")]);
         }
     }
 }
@@ -422,15 +422,15 @@ fn shown_directories_are_not_a_way_in() {
         ("os.setxattr('/shown/file', 'user.x', b'x')", "EROFS"),
         ("os.mkdir('/shown/new')", "EROFS"),
     ];
-    for user in User::all() {
-        attempts().flag("--mount-ro", &shown).inside(user, rows);
+    for world in World::all() {
+        attempts().flag("--mount-ro", &shown).inside(world, rows);
         assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(Path::new(&file).metadata().unwrap().permissions().mode() & 0o7777 == 0o666);
         // The wall is not the files' own permissions.
         let path = format!("path = {file:?}\n");
         after(path).bare(
-            user,
+            world,
             &[
                 ("put(path, 'as it was')", "ok"),
                 ("os.mkdir(path + '2')", "ok"),

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use automa_sandbox::{Exit, Feature, Outcome, Status};
 use automa_tests::{Run, User, bash, python};
-use nix::unistd::geteuid;
 
-use super::{PROLOGUE, confined, new_mark, processes_with, shell, watched};
+use super::{PROLOGUE, World, confined, new_mark, processes_with, shell, watched};
 
 /// Limits for what would run for ever.
 const SHORT: &str = "--wall 2s";
@@ -39,11 +38,11 @@ fn a_fork_bomb_is_bounded() {
         \x20   try: start(); made += 1\n\
         \x20   except BlockingIOError: refused += 1\n\
         print(made, refused)\nos._exit(0)\n";
-    for user in User::all() {
+    for world in World::all() {
         for kind in [fork, vfork] {
             let run = watched(
                 python(format!("{PROLOGUE}\n{kind}{count}")).flags("--wall 60s --cpus 2 --pids 20"),
-                user,
+                world,
             );
             run.exited(0);
             let [made, refused] = run.stdout.split_whitespace().collect::<Vec<_>>()[..] else {
@@ -70,8 +69,8 @@ fn a_thread_bomb_is_bounded() {
         \x20   try: threading.Thread(target=gate.wait, daemon=True).start(); made += 1\n\
         \x20   except RuntimeError: break\n\
         print(made)\n";
-    for user in User::all() {
-        let run = watched(python(source).flags("--wall 60s --cpus 2 --pids 20"), user);
+    for world in World::all() {
+        let run = watched(python(source).flags("--wall 60s --cpus 2 --pids 20"), world);
         let made: u32 = run.exited(0).stdout.trim().parse().unwrap();
         assert!((10..20).contains(&made), "{made} of 20");
     }
@@ -80,9 +79,11 @@ fn a_thread_bomb_is_bounded() {
 /// The well-known one, which does not stop by itself.
 #[test]
 fn the_shells_fork_bomb_is_ended() {
-    for user in User::all() {
-        let run =
-            watched(bash(":() { : | : & }; : 2>/dev/null; while :; do :; done").flags(SHORT), user);
+    for world in World::all() {
+        let run = watched(
+            bash(":() { : | : & }; : 2>/dev/null; while :; do :; done").flags(SHORT),
+            world,
+        );
         assert_eq!(run.code, 124, "{run:#?}");
         assert_eq!(run.outcome(), &Outcome::WallTime);
     }
@@ -92,7 +93,7 @@ fn the_shells_fork_bomb_is_ended() {
 #[test]
 fn a_memory_bomb_is_ended() {
     let flags = "--wall 60s --cpus 2 --memory 64M";
-    for user in User::all() {
+    for world in World::all() {
         for bomb in [
             "held = []\nwhile True: held.append(bytearray(1 << 20))",
             "held = []\n\
@@ -101,16 +102,16 @@ fn a_memory_bomb_is_ended() {
              \x20   if os.fork() == 0: held = bytearray(8 << 20); signal.pause()\n\
              \x20   time.sleep(0.01)",
         ] {
-            let run = watched(python(format!("{PROLOGUE}\n{bomb}")).flags(flags), user);
+            let run = watched(python(format!("{PROLOGUE}\n{bomb}")).flags(flags), world);
             // Without a group the process's own limit may answer first; Python's is a MemoryError.
             let own_limit =
                 !by_group(&run, Feature::MemoryLimit) && run.stderr.contains("MemoryError");
-            assert!(run.outcome() == &Outcome::Memory || own_limit, "{user:?} {bomb}: {run:#?}");
+            assert!(run.outcome() == &Outcome::Memory || own_limit, "{world:?} {bomb}: {run:#?}");
         }
-        let run = watched(bash("a=x; while :; do a=$a$a; done").flags(flags), user);
+        let run = watched(bash("a=x; while :; do a=$a$a; done").flags(flags), world);
         let own_limit =
             !by_group(&run, Feature::MemoryLimit) && run.stderr.contains("cannot allocate");
-        assert!(run.outcome() == &Outcome::Memory || own_limit, "{user:?}: {run:#?}");
+        assert!(run.outcome() == &Outcome::Memory || own_limit, "{world:?}: {run:#?}");
     }
 }
 
@@ -135,16 +136,16 @@ fn memory_without_a_process_is_counted() {
              for at in range(0, 1 << 40, 1 << 21): m[at]",
         ),
     ];
-    if !geteuid().is_root() {
-        return; // An ordinary user may have no groups.
-    }
-    for (name, bomb) in bombs {
-        let run = watched(python(format!("{PROLOGUE}\n{bomb}")).flags(flags), User::Root);
-        assert_eq!(run.outcome(), &Outcome::Memory, "{name}: {run:#?}");
-        let report = run.report.unwrap();
-        assert_eq!(report.limits_hit, [Feature::MemoryLimit], "{name}");
-        assert!(report.usage.oom_kills >= 1);
-        assert!(report.usage.memory_peak.unwrap().0 <= (64 << 20) + (1 << 20), "{name}");
+    // An ordinary user may have no groups.
+    for world in World::of(User::Root) {
+        for (name, bomb) in bombs {
+            let run = watched(python(format!("{PROLOGUE}\n{bomb}")).flags(flags), world);
+            assert_eq!(run.outcome(), &Outcome::Memory, "{name}: {run:#?}");
+            let report = run.report.unwrap();
+            assert_eq!(report.limits_hit, [Feature::MemoryLimit], "{name}");
+            assert!(report.usage.oom_kills >= 1);
+            assert!(report.usage.memory_peak.unwrap().0 <= (64 << 20) + (1 << 20), "{name}");
+        }
     }
 }
 
@@ -160,17 +161,18 @@ fn memory_in_flight_is_counted() {
         \x20   except BlockingIOError: pass\n\
         def sockets(): return [end.detach() for end in socket.socketpair()]\n\
         held = []\n";
-    if !geteuid().is_root() {
-        return; // An ordinary user may have no groups.
-    }
-    for source in ["while True: fill(sockets())", "while True: fill(os.pipe())"] {
-        let flags = "--wall 60s --cpus 2 --memory 32M";
-        let run =
-            watched(python(format!("{PROLOGUE}\n{prelude}{source}")).flags(flags), User::Root);
-        let full = run.outcome() == &Outcome::Memory || run.stderr.contains("Too many open files");
-        assert!(full, "{source}: {run:#?}");
-        let peak = run.report.unwrap().usage.memory_peak.unwrap();
-        assert!(peak.0 > 16 << 20 && peak.0 <= 33 << 20, "{source}: {peak}");
+    let sources = ["while True: fill(sockets())", "while True: fill(os.pipe())"];
+    // An ordinary user may have no groups.
+    for world in World::of(User::Root) {
+        for source in sources {
+            let flags = "--wall 60s --cpus 2 --memory 32M";
+            let run = watched(python(format!("{PROLOGUE}\n{prelude}{source}")).flags(flags), world);
+            let full =
+                run.outcome() == &Outcome::Memory || run.stderr.contains("Too many open files");
+            assert!(full, "{source}: {run:#?}");
+            let peak = run.report.unwrap().usage.memory_peak.unwrap();
+            assert!(peak.0 > 16 << 20 && peak.0 <= 33 << 20, "{source}: {peak}");
+        }
     }
 }
 
@@ -181,10 +183,12 @@ fn memory_without_a_process_is_bounded_without_groups() {
         "{PROLOGUE}\nfile, size = os.memfd_create('x'), 0\n\
          while size < 256 << 20: size += os.write(file, bytes(1 << 20))\nprint(size >> 20)"
     );
-    let run = watched(python(source).flags("--wall 60s --cpus 2 --memory 64M"), User::Ordinary);
-    let ended =
-        matches!(run.outcome(), Outcome::Memory | Outcome::Signaled { .. }) || run.code == 1;
-    assert!(ended && run.stdout.is_empty(), "{run:#?}");
+    for world in World::of(User::Ordinary) {
+        let run = watched(python(&source).flags("--wall 60s --cpus 2 --memory 64M"), world);
+        let ended =
+            matches!(run.outcome(), Outcome::Memory | Outcome::Signaled { .. }) || run.code == 1;
+        assert!(ended && run.stdout.is_empty(), "{run:#?}");
+    }
 }
 
 /// What does not end by itself, in every way of not being ended.
@@ -206,14 +210,14 @@ fn the_time_limit_ends_everything() {
         "signal.signal(14, lambda *_: 0); signal.setitimer(0, 1e-4, 1e-4)\n\
          while True: time.sleep(9)",
     ];
-    for user in User::all() {
+    for world in World::all() {
         let shells = shells.map(|source| bash(format!("echo begun; {source}")));
         let pythons = pythons
             .map(|source| python(format!("{PROLOGUE}\nprint('begun', flush=True)\n{source}")));
         std::thread::scope(|scope| {
             for script in shells.into_iter().chain(pythons) {
                 scope.spawn(move || {
-                    let run = watched(script.flags(SHORT), user);
+                    let run = watched(script.flags(SHORT), world);
                     assert_ended_in_time(&run);
                     assert_eq!(run.stdout, "begun\n");
                 });
@@ -226,7 +230,7 @@ fn the_time_limit_ends_everything() {
 /// found without its environment.
 #[test]
 fn a_daemon_ends_with_its_script() {
-    for user in User::all() {
+    for world in World::all() {
         let mark = new_mark();
         let source = format!(
             "import os, sys\n\
@@ -240,17 +244,17 @@ fn a_daemon_ends_with_its_script() {
              program = 'trap \"\" TERM HUP; sleep 1000; :'\n\
              os.execve('/usr/bin/bash', ['bash', '-c', program, '{mark}'], {{}})\n"
         );
-        let run = confined(python(source), user);
+        let run = confined(python(source), world);
         assert_eq!(run.exited(0).stdout, "started\n");
         assert_eq!(processes_with(&mark), Vec::<u32>::new());
         let told = format!(
             "(setsid setsid env -i bash -c 'sleep 1000; :' {mark} </dev/null >/dev/null 2>&1 &)"
         );
-        shell(user, &told);
+        shell(world, &told);
         let own_session = "import os\n\
             if os.fork() == 0:\n\
             \x20   while True: os.setsid() if os.fork() == 0 else os._exit(0)\n";
-        confined(python(own_session), user).exited(0);
+        confined(python(own_session), world).exited(0);
         assert_eq!(processes_with(&mark), Vec::<u32>::new());
     }
 }
@@ -258,7 +262,7 @@ fn a_daemon_ends_with_its_script() {
 /// Processes that are made as fast as they are killed: each runs from the signal into a new one.
 #[test]
 fn the_tree_is_ended_faster_than_it_grows() {
-    for user in User::all() {
+    for world in World::all() {
         let mark = new_mark();
         // The first process stays, so that its exit does not end the run before its time.
         let source = format!(
@@ -272,7 +276,7 @@ fn the_tree_is_ended_faster_than_it_grows() {
              \x20       if os.fork(): os._exit(0)\n\
              \x20   except BlockingIOError: pass\n"
         );
-        let run = watched(python(source).flags(SHORT), user);
+        let run = watched(python(source).flags(SHORT), world);
         assert_ended_in_time(&run);
         assert_eq!(processes_with(&mark), Vec::<u32>::new());
     }
@@ -300,19 +304,19 @@ fn orphans_are_reaped_and_zombies_count() {
         \x20       if os.fork() == 0: os._exit(0)\n\
         \x20       made += 1\n\
         except BlockingIOError: print('bounded' if made < 20 else made)\n";
-    for user in User::all() {
+    for world in World::all() {
         let flags = "--wall 60s --cpus 2 --pids 20";
-        assert_eq!(watched(python(orphans).flags(flags), user).exited(0).stdout, "all\n");
-        assert_eq!(watched(python(zombies).flags(flags), user).exited(0).stdout, "bounded\n");
+        assert_eq!(watched(python(orphans).flags(flags), world).exited(0).stdout, "all\n");
+        assert_eq!(watched(python(zombies).flags(flags), world).exited(0).stdout, "bounded\n");
     }
 }
 
 /// Every way in which a program can end is told apart: its code, a signal, what looks like one.
 #[test]
 fn every_end_is_told_exactly() {
-    for user in User::all() {
+    for world in World::all() {
         for code in [0, 1, 2, 77, 124, 125, 126, 127, 128, 129, 137, 139, 143, 255] {
-            confined(bash(format!("exit {code}")), user).exited(code);
+            confined(bash(format!("exit {code}")), world).exited(code);
         }
         for signal in (1..=31)
             .filter(|signal| ![17, 18, 19, 20, 21, 22, 23, 28].contains(signal))
@@ -323,7 +327,7 @@ fn every_end_is_told_exactly() {
                  if {signal} != 9: signal.signal({signal}, signal.SIG_DFL)\n\
                  os.kill(2, {signal})"
             );
-            let run = confined(python(source), user);
+            let run = confined(python(source), world);
             let exit = run.report.as_ref().unwrap().exit;
             assert_eq!(exit, Some(Exit::Signal(signal)), "{run:#?}");
             assert_eq!(run.code, 128 + signal);
@@ -335,7 +339,7 @@ fn every_end_is_told_exactly() {
             };
             assert_eq!(run.outcome(), &outcome);
         }
-        let run = confined(python("import os; os.abort()"), user);
+        let run = confined(python("import os; os.abort()"), world);
         assert_eq!(run.outcome(), &Outcome::Signaled { signal: 6 });
     }
 }
