@@ -97,11 +97,13 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
     let root = Path::new(BUILD);
     make_skeleton(root, &root_links).at(Stage::Root, BUILD)?;
     make_etc(root, &etc, template, first_uid).at(Stage::Root, "/etc")?;
-    for tree in &trees {
-        attach(root, tree).at(Stage::Tree, tree.inside.display())?;
-    }
     make_devices(root)?;
     move_into(root).at(Stage::PivotRoot, "")?;
+    // Only now: a shown tree may hold links, and on the way to the next they must not lead out.
+    for tree in &trees {
+        attach(Path::new("/"), tree).at(Stage::Tree, tree.inside.display())?;
+    }
+    make_read_only().at(Stage::Root, "/")?;
 
     identity::drop_future_rights().at(Stage::Capabilities, "")?;
     rlimit::lower_for_all().at(Stage::Limits, "")?;
@@ -259,6 +261,10 @@ fn make_etc(
 
 fn attach(root: &Path, tree: &Tree) -> io::Result<()> {
     let target = root.join(tree.inside.strip_prefix("/").unwrap_or(&tree.inside));
+    // What is shown would not be found where it was asked for.
+    if target.ancestors().any(Path::is_symlink) {
+        return Err(io::Error::from_raw_os_error(libc::ELOOP));
+    }
     if tree.is_dir {
         fs::create_dir_all(&target)?;
     } else {
@@ -292,13 +298,16 @@ fn make_devices(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes `root` this process's root, lets go of the old one, and makes it read-only.
+/// Makes `root` this process's root and lets go of the old one.
 fn move_into(root: &Path) -> nix::Result<()> {
     std::env::set_current_dir(root).map_err(|_| nix::Error::last())?;
     // pivot_root(2): with both arguments "." the old root ends up on top and is detached.
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
-    std::env::set_current_dir("/").map_err(|_| nix::Error::last())?;
+    std::env::set_current_dir("/").map_err(|_| nix::Error::last())
+}
+
+fn make_read_only() -> nix::Result<()> {
     let flags = MsFlags::MS_REMOUNT
         | MsFlags::MS_BIND
         | MsFlags::MS_RDONLY

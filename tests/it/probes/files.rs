@@ -5,7 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io::{BufRead, BufReader, Read},
     os::unix::{
-        fs::{MetadataExt, PermissionsExt},
+        fs::{MetadataExt, PermissionsExt, symlink},
         net::UnixListener,
     },
     path::Path,
@@ -565,6 +565,28 @@ fn attributes_give_nothing() {
                 ("flood()", "ENOSPC"),
             ],
         );
+    }
+}
+
+/// A shown directory may be somebody else's, and what is shown below it comes after it: a link on
+/// the way must not have directories made on the host (CVE-2026-87766 of bubblewrap).
+#[test]
+fn showing_below_a_link_makes_nothing_on_the_host() {
+    let (dir, _) = secret();
+    // Not in /tmp, which is covered while the tree is put together.
+    let outside = tempfile::tempdir_in("/var/tmp").unwrap();
+    make_public(outside.path());
+    for (name, target) in [("link", outside.path()), ("etc", Path::new("/etc"))] {
+        symlink(target, dir.path().join(name)).unwrap();
+    }
+    let path = dir.path().display();
+    for world in World::all() {
+        for below in ["link/new", "link", "etc/new", "./link/new/deeper"] {
+            let script = bash("echo ran").flag("--mount-ro", &format!("{path}:/shown"));
+            let run = watched(script.flag("--mount-ro", &format!("{path}:/shown/{below}")), world);
+            assert_eq!((run.code, run.stdout.as_str()), (125, ""), "{below}: {run:#?}");
+            assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "{below}");
+        }
     }
 }
 
