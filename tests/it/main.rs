@@ -8,6 +8,7 @@ mod degraded;
 mod durable;
 mod examples;
 mod executions;
+mod fidelity;
 mod limits;
 mod live;
 mod memory;

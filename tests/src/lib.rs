@@ -43,7 +43,7 @@ impl User {
 }
 
 /// Id of `nobody` on Debian.
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 /// The built program: `AUTOMA_BIN`, as `tests/run` sets it, else what lies beside the tests.
 ///

@@ -1,0 +1,4 @@
+class Stop(BaseException):
+    """Not an Exception."""
+
+raise Stop("all of it")

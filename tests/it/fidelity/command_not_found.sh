@@ -1,0 +1,5 @@
+no-such-command --option
+echo $?
+./missing; echo $?
+""; echo $?
+no-such-command

@@ -1,0 +1,3 @@
+# env: PYTHONIOENCODING=ascii
+print("ascii")
+print("not ascii: é")

@@ -1,0 +1,7 @@
+import sys
+
+def hook(kind, error, trace):
+    raise RuntimeError("in the hook")
+
+sys.excepthook = hook
+raise ValueError("the first")

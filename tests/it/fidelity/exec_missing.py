@@ -1,0 +1,3 @@
+import os
+
+os.execvp("no-such-program", ["no-such-program"])

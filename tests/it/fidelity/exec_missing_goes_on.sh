@@ -1,0 +1,3 @@
+shopt -s execfail
+exec ./missing
+echo "still here, $?"

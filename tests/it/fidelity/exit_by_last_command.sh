@@ -1,0 +1,2 @@
+echo something
+(exit 42)

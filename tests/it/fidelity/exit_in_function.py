@@ -1,0 +1,5 @@
+def leave():
+    with open("script.py") as file:
+        quit(42)
+
+leave()

@@ -1,0 +1,4 @@
+# env: PYTHONINSPECT=1
+# stdin: "print(value + 1)\n"
+value = 1
+print("ends, and goes on interactively")

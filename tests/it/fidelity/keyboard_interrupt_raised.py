@@ -1,0 +1,4 @@
+import atexit
+
+atexit.register(print, "handlers run")
+raise KeyboardInterrupt("as a value")

@@ -1,0 +1,2 @@
+kill -PIPE $$
+echo "not reached"

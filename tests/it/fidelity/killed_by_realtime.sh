@@ -1,0 +1,1 @@
+kill -s RTMIN+2 $$

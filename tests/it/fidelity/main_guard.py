@@ -1,0 +1,6 @@
+def main() -> int:
+    print("in main")
+    return 3
+
+if __name__ == "__main__":
+    raise SystemExit(main())

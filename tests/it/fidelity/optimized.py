@@ -1,0 +1,3 @@
+# env: PYTHONOPTIMIZE=1
+assert False, "left out"
+print(__debug__)

@@ -1,0 +1,7 @@
+# stdin: "first line\nback\\slash  two  words \nabcdef\na:b:c\nrest one\nrest two"
+read -r line; echo "<$line>"
+read first rest; echo "<$first> <$rest>"
+read -r -n 3 part; echo "<$part>"; read -r part; echo "<$part>"
+IFS=: read -r -a fields; echo "${fields[1]}"
+mapfile -t lines; echo "${#lines[@]} ${lines[1]}"
+read -r line; echo "end: $?"

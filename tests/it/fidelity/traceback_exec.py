@@ -1,0 +1,1 @@
+exec(compile("def f():\n    g()\nf()", "<generated>", "exec"))

@@ -1,0 +1,3 @@
+def function():
+    one = 1
+      two = 2

@@ -1,0 +1,3 @@
+größe = {"ключ": "значение"}
+print("→", größe)
+raise KeyError("ключ ✗")

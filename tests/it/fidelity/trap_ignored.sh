@@ -1,0 +1,5 @@
+trap '' TERM HUP
+sh -c 'kill -TERM $$; echo "child ignores too"'
+kill -HUP $$
+trap - TERM
+kill -TERM $$

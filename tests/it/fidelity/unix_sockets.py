@@ -1,0 +1,17 @@
+import array, os, socket
+
+left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+read, write = os.pipe()
+left.sendmsg([b"with a descriptor"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [write]))])
+data, ancillary, _, _ = right.recvmsg(100, socket.CMSG_SPACE(4))
+os.write(array.array("i", ancillary[0][2])[0], b"through the received one")
+print(data, os.read(read, 100))
+server = socket.socket(socket.AF_UNIX)
+server.bind("listening")
+server.listen()
+client = socket.socket(socket.AF_UNIX)
+client.connect("listening")
+client.sendall(b"by path")
+print(server.accept()[0].recv(100), os.stat("listening").st_mode >> 12)
+client.shutdown(socket.SHUT_RDWR)
+socket.socket(socket.AF_UNIX).connect("missing")

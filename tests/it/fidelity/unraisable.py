@@ -1,0 +1,6 @@
+class Noisy:
+    def __del__(self):
+        raise ValueError("in a destructor")
+
+Noisy()
+print("after")

@@ -1,0 +1,4 @@
+# env: PYTHONWARNINGS=error
+import warnings
+
+warnings.warn("now an error")
