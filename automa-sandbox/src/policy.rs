@@ -183,7 +183,47 @@ impl Default for Policy {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::select};
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_name_is_a_profile_or_not(text: String) {
+            if let Ok(profile) = text.parse::<Profile>() {
+                prop_assert_eq!(profile.to_string(), text);
+            }
+        }
+
+        /// Whatever stands at one place of a document, it is read or refused; and limits that no
+        /// program could run under are refused later.
+        #[test]
+        fn any_limit_is_read_or_not(
+            field in select(vec!["wall", "cpu_time", "cpu_millis", "memory", "processes", "output"]),
+            value in "-?[0-9]{1,25}(\\.[0-9]{1,3})?|null|\"[0-9a-z ]{0,9}\"|\\{\"secs\":[0-9]{1,20},\"nanos\":[0-9]{1,10}\\}",
+        ) {
+            let mut document = serde_json::to_value(Policy::script()).unwrap();
+            document["limits"][field] = serde_json::from_str(&value).unwrap_or_default();
+            if let Ok(policy) = serde_json::from_value::<Policy>(document) {
+                let _ = policy.limits_ref().check();
+            }
+        }
+
+        #[test]
+        fn policies_read_back(
+            required in prop::collection::vec(select(Feature::ALL.to_vec()), 0..5),
+            preferred in prop::collection::vec(select(Feature::ALL.to_vec()), 0..5),
+            memory: u64,
+            wall: std::time::Duration,
+        ) {
+            let limits = Limits { memory: crate::Bytes(memory), wall, ..Limits::default() };
+            let policy =
+                Policy::script().limits(limits).require(required).prefer(preferred.clone());
+            let text = serde_json::to_string(&policy).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Policy>(&text).unwrap(), &policy);
+            prop_assert!(preferred.iter().all(|feature| !policy.requires(*feature)));
+        }
+    }
 
     fn landlock(status: Status) -> Vec<Protection> {
         vec![Protection { feature: Feature::Landlock, status }]

@@ -89,10 +89,10 @@ fn parse_stat(line: &str) -> Option<Process> {
     let unit = |name, otherwise| sysconf(name).ok().flatten().unwrap_or(otherwise).unsigned_abs();
     let per_second = unit(SysconfVar::CLK_TCK, 100);
     let page = unit(SysconfVar::PAGE_SIZE, 4096);
-    let time = |ticks: u64| Duration::from_nanos(ticks * (1_000_000_000 / per_second));
+    let time = |ticks: u64| Duration::from_nanos(ticks.saturating_mul(1_000_000_000 / per_second));
     // utime, stime, rss; cutime, cstime.
-    let own =
-        Sample { user: time(field(14)?), system: time(field(15)?), memory: field(24)? * page };
+    let memory = field(24)?.saturating_mul(page);
+    let own = Sample { user: time(field(14)?), system: time(field(15)?), memory };
     let waited_for = Sample { user: time(field(16)?), system: time(field(17)?), memory: 0 };
     Some(Process { own, waited_for })
 }
@@ -100,6 +100,8 @@ fn parse_stat(line: &str) -> Option<Process> {
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -111,6 +113,26 @@ mod tests {
         assert_eq!(waited_for.cpu(), Duration::from_millis(30));
         assert_eq!(parse_stat("7 (x"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_or_not(line: String) {
+            let _ = parse_stat(&line);
+        }
+
+        /// A process may call itself what it likes; its numbers stay where they are.
+        #[test]
+        fn numbers_are_found_behind_any_name(
+            name: String,
+            numbers in prop::collection::vec(any::<u64>(), 21..50),
+        ) {
+            let text: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            let read = parse_stat(&format!("7 ({name}) S {}", text.join(" "))).unwrap();
+            // The first number is field 4.
+            prop_assert_eq!(read.own.memory, numbers[20].saturating_mul(4096));
+            prop_assert_eq!(read.waited_for.user > Duration::ZERO, numbers[12] > 0);
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod tree;
 
 #[cfg(test)]
 mod interpreter;
+#[cfg(test)]
+mod random;
 
 /// One instruction of classic BPF; the layout is that of struct `sock_filter`.
 #[repr(C)]

@@ -145,7 +145,27 @@ impl Cpuacct {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_not(text: String) {
+            let _ = keyed(&text, ["oom_kill", "max"]);
+        }
+
+        #[test]
+        fn numbers_are_found_among_other_lines(
+            before in "([a-z_]{1,9} [0-9]{1,9}\n){0,5}",
+            number: u64,
+            after in "([a-z_]{1,9}( [a-z0-9]{0,9})?\n){0,5}",
+        ) {
+            let text = format!("{before}the_key {number}\n{after}");
+            prop_assert_eq!(keyed(&text, ["the_key"]), Some([number]));
+            prop_assert_eq!(keyed(&text, ["the_key", "no_such_key"]), None);
+        }
+    }
 
     #[test]
     fn keyed_files() {

@@ -138,7 +138,44 @@ fn directory(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// As the kernel writes a path in mountinfo (`seq_path`, with "\040" for a blank and so on).
+    fn escaped(path: &str) -> String {
+        let byte = |byte| match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+            other => vec![other],
+        };
+        String::from_utf8(path.bytes().flat_map(byte).collect()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_not(
+            membership in "([0-9]{0,2}:[a-z,=]{0,9}:[/.a-z]{0,9}\n|\\PC*\n){0,5}",
+            mountinfo in "([0-9 /a-z\\\\:,.-]{0,50} - cgroup2? [a-z ,]{0,20}\n|\\PC*\n){0,5}",
+        ) {
+            let places = Places::find(&membership, &mountinfo);
+            prop_assert!(places.v1.iter().all(|place| !place.controllers.is_empty()));
+        }
+
+        #[test]
+        fn a_group_is_found_wherever_the_hierarchy_is_mounted(
+            point in "(/[^/\r]{1,20}){1,4}",
+            group in "(/[a-zA-Z0-9_:@ -]{1,20}){1,4}",
+        ) {
+            let line = format!("1 2 0:3 / {} rw - cgroup2 none rw", escaped(&point));
+            let places = Places::find(&format!("0::{group}\n"), &line);
+            prop_assert_eq!(places.unified, Ok(PathBuf::from(format!("{point}{group}"))));
+        }
+
+        #[test]
+        fn what_the_kernel_escapes_is_read_back(path: String) {
+            prop_assert_eq!(unescape(&escaped(&path)), PathBuf::from(path));
+        }
+    }
 
     const V1: &str = "\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755

@@ -31,19 +31,21 @@ pub(super) fn privileged() -> bool {
 /// ids at the upper end of 16 bits.
 pub(super) fn choose_uids(slots: usize) -> io::Result<u32> {
     let map = fs::read_to_string("/proc/self/uid_map")?;
-    let mapped = |first: u32| {
-        map.lines().any(|line| {
-            let numbers: Vec<u64> =
-                line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-            matches!(numbers[..], [inside, _, count]
-                if inside <= u64::from(first) && u64::from(first) + slots as u64 <= inside + count)
-        })
-    };
     let own = (Pid::as_raw(getpid()) as u32 % (0x1000_0000 / UIDS_EACH)) * UIDS_EACH;
     [FIRST_UID + own, 60_000]
         .into_iter()
-        .find(|&first| mapped(first))
+        .find(|&first| is_mapped(&map, first, slots as u64))
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+/// Whether one line of a `uid_map` (`user_namespaces(7)`) holds `count` ids from `first` on.
+fn is_mapped(map: &str, first: u32, count: u64) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u32> =
+            line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        let [inside, _, length] = numbers[..] else { return false };
+        inside <= first && u64::from(first) + count <= u64::from(inside) + u64::from(length)
+    })
 }
 
 /// Enters a user and a mount namespace of this user's own. Returns how many supplementary groups
@@ -77,4 +79,41 @@ pub(super) fn drop_future_rights() -> io::Result<()> {
     }
     sys::prctl(libc::PR_SET_SECUREBITS, SECURE)?;
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_mapped_by_one_line() {
+        let all = "         0          0 4294967295\n";
+        assert!(is_mapped(all, FIRST_UID, 64));
+        let container = "0 100000 65536\n70000 200000 10\n";
+        assert!(is_mapped(container, 60_000, 64) && !is_mapped(container, FIRST_UID, 1));
+        assert!(is_mapped(container, 70_000, 10) && !is_mapped(container, 70_001, 10));
+        assert!(!is_mapped("", 0, 1) && !is_mapped("0 0\n", 0, 1) && !is_mapped("0 0 -1\n", 0, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_map_is_read_or_not(map: String, first: u32, count in 0..1000_u64) {
+            let _ = is_mapped(&map, first, count);
+        }
+
+        #[test]
+        fn exactly_the_ids_of_a_line_are_mapped(
+            inside: u32,
+            length in 1..u32::MAX,
+            first: u32,
+            count in 1..100_u64,
+        ) {
+            let map = format!("{inside:10} {:10} {length:10}\n", 0);
+            let last = u64::from(inside) + u64::from(length) - 1;
+            let held = first >= inside && u64::from(first) + count - 1 <= last;
+            prop_assert_eq!(is_mapped(&map, first, count), held);
+        }
+    }
 }
