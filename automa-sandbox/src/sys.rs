@@ -23,9 +23,9 @@ pub(crate) use self::{
     },
     message::{Received, receive, send},
     process::{
-        Ended, Forked, Stack, Used, alarm, default_signals, execve, exit_now, fork, handle_signal,
-        hold_mounts, ignore, kill, monotonic_ns, pidfd_open, pidfd_send_signal, run_sharing,
-        set_name, spawn_sharing, wait,
+        Ended, Forked, Stack, Used, alarm, can_start_sandboxes, default_signals, execve, exit_now,
+        fork, handle_signal, hold_mounts, ignore, kill, monotonic_ns, pidfd_open,
+        pidfd_send_signal, run_sharing, set_name, spawn_sharing, wait,
     },
     rights::{
         drop_capabilities, drop_groups, effective_capabilities, install_filter, landlock_abi,

@@ -8,7 +8,7 @@ use std::{
 
 use automa_sandbox::{Child, Command, Engine, EngineConfig, Exit, Outcome, Runtime};
 use automa_tests::{
-    Script, User, automa, bash, command_of,
+    Script, User, automa, bash, command_of, helper,
     host::{self, DEADLINE, PAUSE, Process, eventually, groups_of, marked, unique},
     python,
     running::Running,
@@ -427,7 +427,7 @@ fn many_at_once_share_few_slots_and_no_output() {
 
 /// Runs `soak` as `user`: root gets a /tmp of its own, in which nobody else makes files.
 fn soak(user: User, runs: u32) -> Value {
-    let program = Path::new(env!("CARGO_BIN_EXE_soak"));
+    let program = helper("soak");
     let mut command = command_of(Path::new("/bin/sh"), user);
     let private = "exec 9<\"$0\"; exec unshare -m sh -c 'mount -t tmpfs tmpfs /tmp && \
                    exec /proc/self/fd/9 \"$0\"' \"$1\"";

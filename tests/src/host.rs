@@ -27,6 +27,21 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// The version of the running kernel: `(6, 1)` for every 6.1.
+///
+/// # Panics
+///
+/// When proc cannot be read.
+#[must_use]
+pub fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => panic!("a kernel of another kind: {release}"),
+    }
+}
+
 /// A word that no other process on this host has in its command line.
 #[must_use]
 pub fn unique(prefix: &str) -> String {

@@ -63,6 +63,18 @@ pub fn automa() -> &'static Path {
     })
 }
 
+/// A program of these tests, which lies beside [`automa`].
+///
+/// # Panics
+///
+/// When it has not been built.
+#[must_use]
+pub fn helper(name: &str) -> PathBuf {
+    let program = automa().with_file_name(name);
+    assert!(program.exists(), "{} is not built: use tests/run", program.display());
+    program
+}
+
 /// A program or file that `tests/run` has installed, by its path below `tools` in the target
 /// directory.
 ///

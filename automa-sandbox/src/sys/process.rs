@@ -30,6 +30,24 @@ pub(crate) fn fork() -> io::Result<Forked> {
     }
 }
 
+/// Whether this kernel has what starting a sandbox takes: `clone3(2)` (Linux 5.3) and
+/// `close_range(2)` (5.9). Both are asked for nothing, which they refuse with `EINVAL`.
+pub(crate) fn can_start_sandboxes() -> io::Result<()> {
+    // SAFETY: a size of zero: nothing is read.
+    let started = unsafe { libc::syscall(libc::SYS_clone3, ptr::null::<libc::clone_args>(), 0) };
+    refused_as_invalid(started)?;
+    // SAFETY: an empty range: nothing is closed.
+    refused_as_invalid(unsafe { libc::syscall(libc::SYS_close_range, 1, 0, 0) })
+}
+
+/// The answer of a call that exists and was asked for nothing.
+fn refused_as_invalid(result: i64) -> io::Result<()> {
+    match check_long(result) {
+        Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Memory for the stack of a child that shares its parent's memory.
 pub(crate) struct Stack(Box<[u128]>);
 

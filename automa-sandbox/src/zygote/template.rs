@@ -74,6 +74,7 @@ struct Tree {
 
 /// Builds everything. The process afterwards sees only the template.
 pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::Facts), Failure> {
+    sys::can_start_sandboxes().at(Stage::CloneInit, "")?;
     sys::seccomp_available().at(Stage::Seccomp, "")?;
     let user_namespace = !identity::privileged();
     let first_uid = if user_namespace {
