@@ -9,11 +9,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod descriptors;
+mod exploits;
 mod files;
 mod kernel;
 mod namespaces;
 mod network;
 mod privileges;
+mod runtimes;
 mod tree;
 
 use std::{
@@ -21,11 +23,15 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    process::Command,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use automa_sandbox::{Outcome, Runtime};
-use automa_tests::{Run, Script, User, automa, bash, command_of, python};
+use automa_tests::{Run, Script, User, automa, bash, command_of, host, python};
 
 /// Attempts in Python, and what must become of each: `ok`, the name of an error, or a text.
 type Expected<'a> = &'a [(&'a str, &'a str)];
@@ -86,14 +92,29 @@ impl Attempts {
     /// Makes them in a sandbox, and compares.
     #[track_caller]
     fn inside(&self, world: World, expected: Expected<'_>) -> Run {
-        let script = self
-            .flags
-            .iter()
-            .fold(python(self.source(expected)), |script, (k, v)| script.flag(k, v));
-        let run = confined(script, world);
+        let run = confined(self.script(expected), world);
         run.exited(0);
         compare(&format!("inside, in {world:?}"), &run.stdout, &run.stderr, expected);
         run
+    }
+
+    /// Makes them in a sandbox that is started in a roundabout way, and compares.
+    #[track_caller]
+    fn started(
+        &self,
+        world: World,
+        expected: Expected<'_>,
+        around: impl FnOnce(&Command) -> Command,
+    ) {
+        let script = self.script(expected).flags(AMPLE);
+        let output = around(&script.command(world.user, Path::new("/dev/null"))).output().unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes);
+        compare(
+            &format!("inside, in {world:?}"),
+            &text(&output.stdout),
+            &text(&output.stderr),
+            expected,
+        );
     }
 
     /// Makes them without a sandbox, and compares: for attempts that are harmless there.
@@ -101,6 +122,11 @@ impl Attempts {
     fn bare(&self, world: World, expected: Expected<'_>) {
         let (stdout, stderr) = bare(world.user, &self.source(expected));
         compare(&format!("bare, in {world:?}"), &stdout, &stderr, expected);
+    }
+
+    fn script(&self, expected: Expected<'_>) -> Script {
+        let script = python(self.source(expected));
+        self.flags.iter().fold(script, |script, (name, value)| script.flag(name, value))
     }
 
     fn source(&self, expected: Expected<'_>) -> String {
@@ -163,6 +189,36 @@ fn watched(script: Script, world: World) -> Run {
     }
     run
 }
+
+/// The kernel's Landlock ABI; 0 where there is none.
+fn landlock_abi() -> i32 {
+    static ABI: OnceLock<i32> = OnceLock::new();
+    *ABI.get_or_init(|| {
+        let ask = numbers!(SYS_landlock_create_ruleset)
+            + "try: print(raw(SYS_landlock_create_ruleset, None, 0, 1))\n\
+               except OSError: print(0)\n";
+        bare(User::Ordinary, &format!("{PROLOGUE}\n{ask}")).0.trim().parse().unwrap()
+    })
+}
+
+/// What is expected from a version of the kernel on, and before it.
+fn since(version: (u32, u32), then: &'static str, before: &'static str) -> &'static str {
+    if host::kernel() >= version { then } else { before }
+}
+
+/// What is expected from a version of Landlock on, and before it.
+fn since_abi(abi: i32, then: &'static str, before: &'static str) -> &'static str {
+    if landlock_abi() >= abi { then } else { before }
+}
+
+/// Whether nothing but what init does about a signal keeps it from being sent one: an ordinary
+/// user has one id for init and script, and before Landlock ABI 6 signals are not ruled.
+fn may_signal_init(world: World) -> bool {
+    world.user == User::Ordinary && landlock_abi() < 6
+}
+
+/// From this ABI on, TCP ports are ruled.
+const NET_ABI: i32 = 4;
 
 /// A text that no other process carries, and that is no part of another such text.
 fn new_mark() -> String {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use automa_tests::{command_of, public_dir, python};
 
-use super::{AMPLE, PROLOGUE, World, after, attempts, numbers, shell};
+use super::{AMPLE, PROLOGUE, World, after, attempts, numbers, shell, since_abi};
 
 /// Kernel settings that would run a program as root (`core(5)`, `core_pattern`), press a magic key,
 /// or turn the memory killer on others. Their values on the host are read by every watched run.
@@ -335,7 +335,10 @@ fn only_harmless_devices_are_there() {
         // It is the machine's: its readers are fed, its writers are not wanted.
         ("put('/dev/urandom')", "EACCES"),
         ("put('/dev/random')", "EACCES"),
-        ("fcntl.ioctl(os.open('/dev/urandom', os.O_RDONLY), 0x5206)", "EACCES"),
+        (
+            "fcntl.ioctl(os.open('/dev/urandom', os.O_RDONLY), 0x5206)",
+            since_abi(5, "EACCES", "EPERM"),
+        ),
     ];
     for world in World::all() {
         attempts().inside(world, &rows);
