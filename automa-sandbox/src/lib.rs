@@ -22,19 +22,28 @@
 //!
 //! # What a program finds
 //!
-//! - The host's `/usr`, read-only, and an `/etc` made for it. No other file of the host.
+//! - The host's `/usr`, read-only, and an `/etc` made for it. No other file of the host, unless
+//!   [shown](EngineConfig::mount_ro).
 //! - One writable place: its working directory, `/tmp` and `$HOME` lie on a temporary file system
 //!   of limited size that is gone afterwards.
 //! - No network, not even a loopback interface that is up.
 //! - A process tree of its own, whose every member ends with it.
 //! - No capability, no way to gain one, no system call that the [profile](Profile) does not need.
 //!
+//! Ordinary scripts do the same in it as without it; [`differences`] lists what can be noticed.
+//!
 //! # What is not promised
 //!
 //! The kernel is shared: a program that exploits a bug in it is not held. Timing and load can be
 //! observed and influenced by others on the same machine. And on a host without control groups for
 //! this user some [limits](Limits) are weaker, which [`Host::protections`] and each
-//! [`ExitReport`] say.
+//! [`ExitReport`] say. [`threat_model`] says who may attack, what stands in the way, and what remains.
+//!
+//! # What it needs
+//!
+//! Linux 5.15 or newer on x86-64, and root or user namespaces. [`operators`] says how a host is set
+//! up, as a systemd service, in a container, and how to tell what it enforces. [`comparison`] lists the
+//! mechanisms of other sandboxes beside these.
 //!
 //! # How it works
 //!
@@ -54,6 +63,19 @@ compile_error!("automa-sandbox needs Linux on x86_64: system call numbers and fi
 
 mod artifacts;
 mod beneath;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("comparison.md")]
+pub mod comparison {}
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("differences.md")]
+pub mod differences {}
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("operators.md")]
+pub mod operators {}
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("threat_model.md")]
+pub mod threat_model {}
+
 mod cgroup;
 mod child;
 mod command;

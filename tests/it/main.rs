@@ -5,6 +5,7 @@
 mod api;
 mod bad_input;
 mod degraded;
+mod documentation;
 mod durable;
 mod examples;
 mod executions;
