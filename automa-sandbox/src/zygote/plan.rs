@@ -195,11 +195,14 @@ impl<'a> Plan<'a> {
         Some(())
     }
 
-    /// Replaces the offsets of a table by addresses, up to its terminating zero.
+    /// Replaces the offsets of a table by addresses, up to its terminating zero. The table lies
+    /// between the header and the files, whose offsets have been checked and stay as they are.
     fn relocate(&mut self, table: usize) -> Option<()> {
         let base = self.block.as_ptr() as u64;
+        let tables = word::COUNT..self.word(word::FILES)? as usize / WORD;
         let mut at = self.word(table)? as usize / WORD;
         loop {
+            tables.contains(&at).then_some(())?;
             let offset = self.word(at)?;
             if offset == 0 {
                 return Some(());
@@ -359,6 +362,32 @@ mod tests {
     }
 
     proptest! {
+        /// However its words refer to each other, everything that is read lies inside the block.
+        #[test]
+        fn references_never_lead_outside(
+            changes in prop::collection::vec((0usize..48, 0u64..400), 1..6),
+        ) {
+            let mut block = sample();
+            for (index, value) in changes {
+                if let Some(word) = block.chunks_exact_mut(WORD).nth(index) {
+                    word.copy_from_slice(&value.to_ne_bytes());
+                }
+            }
+            let len = block.len();
+            let mut memory = memory(&block);
+            let Ok(plan) = Plan::read(&mut memory, len as u64) else { return Ok(()) };
+            let inside = plan.block.as_ptr_range();
+            let inside = inside.start as u64..inside.end as u64;
+            for table in [word::ARGV, word::ENVP] {
+                let first = plan.word(table).unwrap() as usize / WORD;
+                let pointers = (first..).map_while(|at| plan.word(at).filter(|&it| it != 0));
+                prop_assert!(pointers.into_iter().all(|pointer| inside.contains(&pointer)));
+            }
+            for (path, _, data) in plan.files() {
+                prop_assert!(inside.contains(&(path as u64)) && data.len() <= len);
+            }
+        }
+
         /// A damaged block is refused or read within its bounds; it never makes init crash.
         #[test]
         fn damage_never_panics(at in 0usize..512, value: u8, cut in 0usize..512) {
