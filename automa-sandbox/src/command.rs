@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::CString, os::fd::OwnedFd};
 
-use crate::{error::Error, limits::Bytes, policy::Policy, zygote};
+use crate::{class::Class, error::Error, limits::Bytes, policy::Policy, zygote};
 
 /// What a program reads as its standard input.
 #[derive(Debug, Default)]
@@ -49,6 +49,7 @@ pub struct Command {
     pub(crate) stdin: Stdin,
     pub(crate) stdout: Stdout,
     pub(crate) policy: Policy,
+    pub(crate) cold: bool,
 }
 
 impl Command {
@@ -72,6 +73,7 @@ impl Command {
             stdin: Stdin::Empty,
             stdout: Stdout::Piped,
             policy: Policy::script(),
+            cold: false,
         }
     }
 
@@ -116,6 +118,18 @@ impl Command {
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
+    }
+
+    /// Runs in a sandbox that is made from nothing when the command is started, never in one that was
+    /// prepared before.
+    pub fn cold(mut self) -> Self {
+        self.cold = true;
+        self
+    }
+
+    /// What a sandbox for this command can be prepared for.
+    pub(crate) fn class(&self) -> Class {
+        Class { profile: self.policy.profile(), ports: Vec::new() }
     }
 
     /// Everything as the kernel wants it, or what is wrong with it.

@@ -6,7 +6,7 @@ use crate::{
     cgroup,
     limits::{Bytes, Limits},
     protection::{Feature, Protection},
-    report::{Exit, ExitReport, Outcome, Stage, Step, Usage},
+    report::{Exit, ExitReport, Outcome, Stage, Start, Step, Usage},
     sampling::Sample,
     sys::Used,
     zygote::{
@@ -31,6 +31,7 @@ pub(crate) struct Facts {
     /// When the request was sent and when the run was over, on the monotonic clock.
     begun_ns: u64,
     pub(crate) end_ns: u64,
+    pub(crate) start: Start,
     /// The first reason for which it was ended, if it was.
     pub(crate) killed: Option<Killed>,
     /// The step that failed, if one did.
@@ -57,6 +58,7 @@ impl Facts {
             limits,
             begun_ns,
             end_ns: begun_ns,
+            start: Start::Cold,
             killed: None,
             failed: None,
             exited: None,
@@ -84,6 +86,7 @@ impl Facts {
             protections,
             output_truncated: self.output_truncated,
             tree_empty: self.tree_empty,
+            start: self.start,
         }
     }
 
@@ -186,18 +189,28 @@ impl Facts {
             Step { name: name.to_owned(), ns }
         };
         let at = |mark: Mark| exited.marks[mark as usize];
-        vec![
-            step("request reaches the slot", at(Mark::Received)),
-            step("clone3 with new namespaces", at(Mark::InitRuns)),
-            step("mount proc", at(Mark::ProcMounted)),
-            step("mount the tmpfs", at(Mark::JobMounted)),
-            step("clone the payload", at(Mark::PayloadRuns)),
-            step("identity, capabilities, files", at(Mark::FilesMade)),
-            step("resource limits, Landlock", at(Mark::Landlocked)),
-            step("close descriptors, seccomp", at(Mark::Filtered)),
+        let mut steps = match self.start {
+            Start::Cold => vec![
+                step("order reaches the slot", at(Mark::Ordered)),
+                step("clone3 with new namespaces", at(Mark::InitRuns)),
+                step("mount proc", at(Mark::ProcMounted)),
+                step("request reaches init", at(Mark::Requested)),
+                step("mount the tmpfs", at(Mark::JobMounted)),
+                step("clone the payload", at(Mark::PayloadRuns)),
+                step("identity, capabilities, Landlock", at(Mark::Landlocked)),
+                step("seccomp", at(Mark::Filtered)),
+            ],
+            Start::Warm => vec![
+                step("request reaches init", at(Mark::Requested)),
+                step("wake the payload", at(Mark::Passed)),
+            ],
+        };
+        steps.extend([
+            step("files, resource limits", at(Mark::FilesMade)),
             step("exec, run, exit", at(Mark::Ended)),
             step("tree ends, output and counters are read", self.end_ns),
-        ]
+        ]);
+        steps
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn mark_guarded() {
 #[must_use]
 pub struct EngineConfig {
     pub(crate) slots: usize,
+    warm: Option<usize>,
     pub(crate) trees: Vec<(PathBuf, PathBuf)>,
     pub(crate) helper: PathBuf,
     pub(crate) hostname: String,
@@ -32,6 +33,7 @@ impl Default for EngineConfig {
         let processors = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().unwrap_or(1);
         Self {
             slots: usize::try_from(processors).unwrap_or(1).clamp(1, MAX_SLOTS),
+            warm: None,
             trees: Vec::new(),
             helper: SELF.into(),
             hostname: "automa".to_owned(),
@@ -53,6 +55,25 @@ impl EngineConfig {
     pub fn slots(mut self, slots: usize) -> Self {
         self.slots = slots.clamp(1, MAX_SLOTS);
         self
+    }
+
+    /// How many sandboxes are kept prepared beyond those of the slots themselves, so that commands
+    /// of several [profiles](crate::Profile) find theirs: at most what is left of 64, by default as
+    /// many as slots. They are made when they are first missed. With 0 nothing is prepared after a
+    /// run, and every start is cold.
+    pub fn warm(mut self, sandboxes: usize) -> Self {
+        self.warm = Some(sandboxes);
+        self
+    }
+
+    /// Most slots there will be, prepared ones included.
+    pub(crate) fn most_slots(&self) -> usize {
+        (self.slots + self.warm.unwrap_or(self.slots)).min(MAX_SLOTS)
+    }
+
+    /// Whether a slot is prepared again after a run.
+    pub(crate) fn prepares(&self) -> bool {
+        self.warm != Some(0)
     }
 
     /// Shows a host directory or file read-only in all sandboxes, at the path `inside`.

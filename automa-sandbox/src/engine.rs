@@ -8,8 +8,8 @@ use crate::{
     config::EngineConfig,
     error::Error,
     host::Host,
+    pool::Pool,
     protection::{Feature, Protection, Status},
-    slots::Pool,
     supervisor,
 };
 
@@ -76,8 +76,20 @@ impl Engine {
         let protections = self.protections(&command);
         command.policy.check(&protections)?;
         let prepared = command.prepare()?;
-        let lease = self.pool.lease().await?;
+        let lease = self.pool.lease(&command.class(), command.cold).await?;
         supervisor::start(lease, command, &prepared, protections)
+    }
+
+    /// Prepares sandboxes for commands like this one, until `count` of them wait or as many as the
+    /// engine may [keep](EngineConfig::warm). Without it the first starts of an engine are cold; later
+    /// ones find what was prepared after the runs before them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Host`] when a step failed, as it would when `command` was started, and
+    /// [`Error::Stopped`] when the helper has died.
+    pub async fn prewarm(&self, command: &Command, count: usize) -> Result<(), Error> {
+        self.pool.prewarm(&command.class(), count).await
     }
 
     /// Runs `command` to its end and collects its output.

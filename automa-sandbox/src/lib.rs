@@ -78,6 +78,7 @@ pub mod threat_model {}
 
 mod cgroup;
 mod child;
+mod class;
 mod command;
 mod conclusion;
 mod config;
@@ -88,6 +89,7 @@ mod landlock;
 mod limits;
 mod link;
 mod policy;
+mod pool;
 mod protection;
 mod report;
 mod rlimit;
@@ -111,7 +113,7 @@ pub use crate::{
     limits::{Bytes, Limits, ParseBytesError},
     policy::{Policy, Profile, UnknownProfile},
     protection::{Feature, Protection, Status, UnknownFeature},
-    report::{Exit, ExitReport, Outcome, Stage, Step, Usage},
+    report::{Exit, ExitReport, Outcome, Stage, Start, Step, Usage},
     runtime::Runtime,
     stdio::inherited_descriptor,
 };

@@ -34,9 +34,9 @@ impl Link {
         sys::send(self.0.as_fd(), data, fds, libc::MSG_DONTWAIT)
     }
 
-    /// Whether the other side is gone.
-    pub(crate) fn is_broken(&self) -> bool {
-        let mut poll = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+    /// Whether the other side has sent something, or is gone.
+    pub(crate) fn is_readable(&self) -> bool {
+        let mut poll = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 

@@ -11,12 +11,22 @@ use crate::{
 };
 
 /// A named set of rules for one kind of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Profile {
     /// A script: no network, no terminal, its own processes only.
     Script,
+}
+
+impl Profile {
+    /// Every profile, in the order of [`index`](Self::index).
+    pub(crate) const ALL: [Self; 1] = [Self::Script];
+
+    /// Its place in tables that have one entry for each profile.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// There is no profile of this name.

@@ -29,6 +29,27 @@ pub struct ExitReport {
     pub tree_empty: bool,
     /// Where the time of the start went, in order.
     pub timeline: Vec<Step>,
+    /// Whether the sandbox had been prepared before.
+    #[serde(default, skip_serializing_if = "Start::is_cold")]
+    pub start: Start,
+}
+
+/// How a sandbox came to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// It was made for this run when the run was asked for.
+    #[default]
+    Cold,
+    /// It had been prepared, for nobody in particular, and was never used before.
+    Warm,
+}
+
+impl Start {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+    fn is_cold(&self) -> bool {
+        *self == Self::Cold
+    }
 }
 
 impl ExitReport {

@@ -1,33 +1,31 @@
-//! The server's side of the helpers: the zygote, its slots, and who may use them.
+//! The server's side of the helpers: the zygote and its slots.
 
 use std::{
+    ffi::CString,
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
     process::Stdio,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde::Serialize;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     cgroup::{Cgroups, Leaf},
-    config::EngineConfig,
+    class::Class,
     error::Error,
-    host::Host,
+    limits::Limits,
     link::Link,
+    policy::Policy,
     report::Stage,
-    stdio, sys,
+    sys,
     zygote::{
         self,
-        plan::PlanFile,
-        protocol::{Built, Event, Facts, MAX_JSON, NewSlot, Template},
+        plan::{Contents, LIMITS, PlanFile, UNLIMITED},
+        protocol::{Built, Event, Facts, MAX_JSON, NewSlot, Order, Prepare, Template},
     },
 };
 
@@ -38,14 +36,14 @@ const READY_PATIENCE: Duration = Duration::from_secs(10);
 const END_PATIENCE_MS: u16 = 2000;
 
 /// The zygote's process, ended with all its slots when dropped.
-struct Zygote {
+pub(crate) struct Zygote {
     link: Link,
     process: std::process::Child,
 }
 
 impl Zygote {
     #[expect(clippy::disallowed_methods, reason = "starts the sandbox itself")]
-    fn spawn(helper: &Path) -> Result<Self, Error> {
+    pub(crate) fn spawn(helper: &Path) -> Result<Self, Error> {
         let (link, theirs) = Link::pair().map_err(Error::io("creating a socket"))?;
         let process = std::process::Command::new(helper)
             .arg(zygote::ARGUMENT)
@@ -64,7 +62,7 @@ impl Zygote {
     }
 
     /// Has it build what all sandboxes share.
-    async fn build(&self, template: &Template) -> Result<Facts, Error> {
+    pub(crate) async fn build(&self, template: &Template) -> Result<Facts, Error> {
         self.send(template, &[])?;
         let mut buffer = vec![0; MAX_JSON];
         let received = self.link.receive(&mut buffer).await;
@@ -103,179 +101,190 @@ impl Drop for Zygote {
     }
 }
 
-/// The slots of an engine. Fields are dropped in their order: first the zygote with all processes,
-/// then the groups they were in.
-pub(crate) struct Pool {
-    zygote: Zygote,
-    idle: Mutex<Vec<Slot>>,
-    groups: Cgroups,
-    host: Arc<Host>,
-    free: Arc<Semaphore>,
-    slots: u32,
-    null: OwnedFd,
-}
-
-impl Pool {
-    /// Starts the zygote and all slots.
-    pub(crate) async fn start(config: EngineConfig) -> Result<Self, Error> {
-        // Before any helper exists: in cgroup v2 this process moves to a group of its own.
-        let groups = Cgroups::discover();
-        let zygote = Zygote::spawn(&config.helper)?;
-        let shows_trees = !config.trees.is_empty();
-        let template = Template {
-            slots: config.slots,
-            trees: config.trees,
-            memory_counted: groups.support().memory.is_ok(),
-            hostname: config.hostname,
-        };
-        let facts = zygote.build(&template).await?;
-        let pool = Self {
-            zygote,
-            idle: Mutex::default(),
-            host: Arc::new(Host::new(facts, groups.support(), shows_trees)),
-            groups,
-            free: Arc::new(Semaphore::new(config.slots)),
-            slots: config.slots as u32,
-            null: stdio::null().map_err(Error::io("opening /dev/null"))?,
-        };
-        for index in 0..config.slots {
-            let slot = pool.new_slot(index).await?;
-            pool.idle().push(slot);
-        }
-        Ok(pool)
-    }
-
-    pub(crate) fn host(&self) -> &Arc<Host> {
-        &self.host
-    }
-
-    pub(crate) fn slots(&self) -> usize {
-        self.slots as usize
-    }
-
-    /// `/dev/null`, open for reading and writing.
-    pub(crate) fn null(&self) -> &OwnedFd {
-        &self.null
-    }
-
-    /// Waits for a slot that nobody else uses.
-    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, Error> {
-        loop {
-            let permit = self.free.clone().acquire_owned().await.map_err(|_| Error::Stopped)?;
-            // None is left when slots died and could not be replaced.
-            let slot = self.idle().pop().ok_or(Error::Stopped)?;
-            let mut lease = Lease { slot: Some(slot), pool: self.clone(), _permit: permit };
-            if !lease.slot().link.is_broken() {
-                return Ok(lease);
-            }
-            // It died while nobody used it. Not here, where whoever waits may stop waiting.
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "joined by its permit: Engine::shutdown"
-            )]
-            tokio::spawn(lease.settle(true));
-        }
-    }
-
-    /// Waits until no slot is in use, and lends no more.
-    pub(crate) async fn drain(&self) {
-        // All permits together mean that no supervisor is left; it returns its permit last.
-        let _all = self.free.acquire_many(self.slots).await;
-        self.free.close();
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the zygote fork a slot and waits until it has settled.
-    async fn new_slot(&self, index: usize) -> Result<Slot, Error> {
-        let leaf = self.groups.leaf(index).map_err(Error::io("creating a cgroup"))?;
-        let plans = PlanFile::new().map_err(Error::io("creating a memory file"))?;
-        let (link, theirs) = Link::pair().map_err(Error::io("creating a socket"))?;
-        let attach = leaf.attach_files().map_err(Error::io("opening a cgroup"))?;
-        let mut fds = vec![theirs.as_raw_fd(), plans.as_raw_fd()];
-        fds.extend(attach.iter().map(AsRawFd::as_raw_fd));
-        self.zygote.send(&NewSlot { index }, &fds)?;
-        drop(theirs);
-        let mut slot = Slot { index, link, leaf, plans };
-        slot.ready().await?;
-        slot.leaf.begin().map_err(Error::io("reading a cgroup"))?;
-        Ok(slot)
-    }
-}
-
-/// A slot that waits for a request, seen from the server.
+/// A slot, seen from the server.
 pub(crate) struct Slot {
     pub(crate) index: usize,
     pub(crate) link: Link,
     pub(crate) leaf: Leaf,
     pub(crate) plans: PlanFile,
+    /// The slot's process (pidfd).
+    process: OwnedFd,
+    /// User id of its payloads, as their file systems know it.
+    id: u32,
+    prepared: Option<Prepared>,
+    /// What it is to be prepared for, when nobody waits for it.
+    pub(crate) due: Option<Class>,
+}
+
+/// A sandbox that waits for its request.
+pub(crate) struct Prepared {
+    pub(crate) class: Class,
+    pub(crate) init: Init,
+    /// What its tmpfs was mounted with.
+    pub(crate) tmpfs: CString,
+    pub(crate) since: Instant,
+}
+
+/// The sandbox's pid 1; killed when dropped, and everything in the sandbox with it.
+pub(crate) struct Init {
+    pub(crate) pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Init {
+    pub(crate) fn new(pid: u32, pidfd: OwnedFd) -> Self {
+        Self { pid, pidfd }
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        // It may have ended by itself a moment ago.
+        let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), signal);
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+    }
 }
 
 impl Slot {
-    /// Waits until the slot's process waits for a request.
-    async fn ready(&self) -> Result<(), Error> {
-        let mut buffer = [0; Event::SIZE];
-        let received = timeout(READY_PATIENCE, self.link.receive(&mut buffer)).await;
-        let (len, _) =
-            received.map_err(|_| Error::Stopped)?.map_err(Error::io("waiting for a helper"))?;
-        match Event::decode(&buffer[..len]) {
-            Some(Event::Ready) => Ok(()),
-            Some(Event::Failed { stage, errno }) => {
-                let source = io::Error::from_raw_os_error(errno);
-                Err(Error::Host { stage, detail: String::new(), source })
+    /// Has the zygote fork a slot and waits until it has settled.
+    pub(crate) async fn new(
+        zygote: &Zygote,
+        groups: &Cgroups,
+        index: usize,
+        id: u32,
+    ) -> Result<Self, Error> {
+        let leaf = groups.leaf(index).map_err(Error::io("creating a cgroup"))?;
+        let plans = PlanFile::new().map_err(Error::io("creating a memory file"))?;
+        let (link, theirs) = Link::pair().map_err(Error::io("creating a socket"))?;
+        let attach = leaf.attach_files().map_err(Error::io("opening a cgroup"))?;
+        let mut fds = vec![theirs.as_raw_fd(), plans.as_raw_fd()];
+        fds.extend(attach.iter().map(AsRawFd::as_raw_fd));
+        zygote.send(&NewSlot { index }, &fds)?;
+        drop(theirs);
+        let process = ready(&link).await?.ok_or(Error::Stopped)?;
+        let mut slot = Self { index, link, leaf, plans, process, id, prepared: None, due: None };
+        slot.leaf.begin().map_err(Error::io("reading a cgroup"))?;
+        Ok(slot)
+    }
+
+    /// Options of the tmpfs of a sandbox with these limits.
+    pub(crate) fn tmpfs(&self, limits: &Limits) -> CString {
+        let (size, inodes, id) = (limits.tmp.0, limits.tmp_inodes, self.id);
+        let options = format!("mode=0755,size={size},nr_inodes={inodes},uid={id},gid={id}");
+        CString::new(options).expect("digits and names hold no zero byte")
+    }
+
+    /// What the slot's sandbox is prepared for.
+    pub(crate) fn prepared(&self) -> Option<&Prepared> {
+        self.prepared.as_ref()
+    }
+
+    /// The prepared sandbox, for the one run it is there for.
+    pub(crate) fn take_prepared(&mut self) -> Option<Prepared> {
+        self.prepared.take()
+    }
+
+    /// Whether the slot can start something: it lives, and so does its sandbox if it has one.
+    pub(crate) fn is_sound(&self) -> bool {
+        // Its process is asked for as well: for a moment its sandbox survives it.
+        let mut poll = [PollFd::new(self.process.as_fd(), PollFlags::POLLIN)];
+        let lives = nix::poll::poll(&mut poll, PollTimeout::ZERO) == Ok(0);
+        // A prepared sandbox has nothing to say, and a slot without one neither.
+        lives && !self.link.is_readable()
+    }
+
+    /// Has the slot make a sandbox for `class`; its request may follow at once if `plan_len` is 0.
+    pub(crate) fn order(&self, class: Class, plan_len: u64) -> io::Result<()> {
+        let birthplace = self.leaf.birthplace().map(|dir| dir.as_raw_fd());
+        let order = Order::Prepare(Prepare { class, plan_len });
+        self.link.send(&order.encode(), birthplace.as_slice())
+    }
+
+    /// Prepares a sandbox and waits until it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Host`] when a step failed; the slot is then as good as before. Any other when the
+    /// slot is lost.
+    pub(crate) async fn prepare(&mut self, class: &Class) -> Result<(), Error> {
+        let tmpfs = self.tmpfs(Policy::of(class.profile).limits_ref());
+        let guess = Contents {
+            program: c"",
+            args: &[],
+            env: &[],
+            tmpfs: &tmpfs,
+            files: &[],
+            alarm: 0,
+            limits: [UNLIMITED; LIMITS.len()],
+        };
+        let plan_len = self.plans.write(&guess).map_err(Error::io("writing the plan"))?;
+        self.order(class.clone(), plan_len).map_err(|_| Error::Stopped)?;
+        let (mut init, mut failed) = (None, None);
+        loop {
+            match next_event(&self.link).await? {
+                (Event::Started { pid }, Some(pidfd)) => init = Some(Init::new(pid, pidfd)),
+                (Event::Failed { stage, errno }, _) => {
+                    failed = Some((stage, io::Error::from_raw_os_error(errno)));
+                }
+                (Event::Prepared, _) => break,
+                // Without an init that could end there was none.
+                (Event::Ready, _) => {
+                    let (stage, source) = failed.unwrap_or_else(|| {
+                        (Stage::ClonePayload, io::ErrorKind::UnexpectedEof.into())
+                    });
+                    return Err(Error::Host { stage, detail: String::new(), source });
+                }
+                _ => {}
             }
-            _ => Err(Error::Stopped),
+        }
+        let init = init.ok_or(Error::Stopped)?;
+        // What was used so far is nobody's.
+        self.leaf.begin().map_err(Error::io("reading a cgroup"))?;
+        self.prepared = Some(Prepared { class: class.clone(), init, tmpfs, since: Instant::now() });
+        Ok(())
+    }
+
+    /// Ends the prepared sandbox, if there is one, and waits until nothing of it is left.
+    pub(crate) async fn discard(&mut self) -> Result<(), Error> {
+        match self.prepared.take() {
+            Some(prepared) => {
+                drop(prepared);
+                self.recover().await
+            }
+            None => Ok(()),
         }
     }
 
     /// Does, after a run, all that the next start need not do itself.
-    async fn recover(&mut self) -> Result<(), Error> {
-        self.ready().await?;
+    pub(crate) async fn recover(&mut self) -> Result<(), Error> {
+        ready(&self.link).await?;
         self.leaf.recycle().and_then(|_| self.leaf.begin()).map_err(Error::io("using a cgroup"))?;
         self.plans.clear().map_err(Error::io("clearing the plan"))
     }
 }
 
-/// A slot in use. It goes back to the others by [`settle`](Self::settle); a lease that is just
-/// dropped, because its supervisor's runtime ended, takes the slot with it.
-pub(crate) struct Lease {
-    slot: Option<Slot>,
-    pool: Arc<Pool>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Lease {
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    pub(crate) fn slot(&mut self) -> &mut Slot {
-        self.slot.as_mut().expect("a lease holds its slot until it is dropped")
-    }
-
-    /// Returns a slot that was not used.
-    pub(crate) fn give_back(mut self) {
-        self.pool.idle().extend(self.slot.take());
-    }
-
-    /// Makes the slot ready for the next run and returns it; a new process takes the place of one
-    /// that is lost.
-    pub(crate) async fn settle(mut self, lost: bool) {
-        let Some(mut slot) = self.slot.take() else { return };
-        let index = slot.index;
-        let slot = if !lost && slot.recover().await.is_ok() {
-            Ok(slot)
-        } else {
-            // Groups that cannot be used again are left to their drop; new ones are made.
-            let _ = slot.leaf.kill();
-            drop(slot);
-            self.pool.new_slot(index).await
-        };
-        match slot {
-            Ok(slot) => self.pool.idle().push(slot),
-            Err(error) => tracing::error!(index, %error, "a sandbox slot could not be replaced"),
+/// Waits until a slot's process waits for an order; the first time, the process comes along.
+async fn ready(link: &Link) -> Result<Option<OwnedFd>, Error> {
+    loop {
+        match next_event(link).await? {
+            (Event::Ready, process) => return Ok(process),
+            // A slot that never was ready, or a sandbox that was being prepared.
+            (Event::Failed { stage, errno }, _) => {
+                let source = io::Error::from_raw_os_error(errno);
+                return Err(Error::Host { stage, detail: String::new(), source });
+            }
+            _ => {}
         }
     }
+}
+
+async fn next_event(link: &Link) -> Result<(Event, Option<OwnedFd>), Error> {
+    let mut buffer = [0; Event::SIZE];
+    let received = timeout(READY_PATIENCE, link.receive(&mut buffer)).await;
+    let (len, mut fds) =
+        received.map_err(|_| Error::Stopped)?.map_err(Error::io("waiting for a helper"))?;
+    Event::decode(&buffer[..len]).map(|event| (event, fds.take(0))).ok_or(Error::Stopped)
 }

@@ -2,9 +2,8 @@
 //! A supervisor owns its run; the caller holds a [`Child`] and talks to it through channels.
 
 use std::{
-    ffi::CString,
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -21,16 +20,16 @@ use crate::{
     error::Error,
     host::Host,
     limits::{Bytes, Limits},
+    pool::Lease,
     protection::Protection,
-    report::{ExitReport, Stage},
+    report::{ExitReport, Stage, Start},
     sampling,
-    slots::{Lease, Slot},
+    slots::{self, Init, Slot},
     stdio::{self, Pipes},
     sys,
     zygote::{
-        INSIDE_ID,
         plan::{self, Contents, LIMITS, UNLIMITED},
-        protocol::{Event, Request},
+        protocol::{Event, Order, Request},
     },
 };
 
@@ -62,7 +61,7 @@ pub(crate) fn start(
     let (run, pipes) = match send(&mut lease, command, prepared, chunks) {
         Ok(sent) => sent,
         Err(error) => {
-            lease.give_back();
+            lease.give_up();
             return Err(error);
         }
     };
@@ -76,28 +75,35 @@ pub(crate) fn start(
     Ok(Child { output, control, report })
 }
 
-/// Sets limits, connects input and output, and sends the request.
+/// Has a sandbox made unless one is prepared, sets limits, connects input and output, and sends the
+/// request.
 fn send(
     lease: &mut Lease,
     command: Command,
     prepared: &Prepared,
     chunks: mpsc::Sender<Chunk>,
 ) -> Result<(Run, Pipes), Error> {
+    let begun = Instant::now();
     let limits = command.policy.limits_ref().clone();
+    let mut facts = Facts::new(limits.clone(), sys::monotonic_ns());
+    let host = lease.pool().host().clone();
+    let waiting = lease.slot().take_prepared();
+    match &waiting {
+        Some(_) => facts.start = Start::Warm,
+        // While it is made, we prepare what it is to run. A slot that has died meanwhile shows as a
+        // lost run, and is replaced after it.
+        None => facts.slot_lost = lease.slot().order(command.class(), 0).is_err(),
+    }
     let null = lease.pool().null();
     let stdin = stdio::input(command.stdin, null).map_err(Error::io("preparing the input"))?;
     let (pipes, outputs) =
         stdio::outputs(&command.stdout, null).map_err(Error::io("creating a pipe"))?;
-    let host = lease.pool().host().clone();
-    let begun = Instant::now();
-    let mut facts = Facts::new(limits.clone(), sys::monotonic_ns());
     let slot = lease.slot();
     slot.leaf.apply(&group_limits(&host, &limits)).map_err(Error::io("limiting a cgroup"))?;
-    let plan_len = write_plan(slot, &host, prepared, &limits)?;
-    let mut fds = vec![stdin.as_raw_fd(), outputs[0].as_raw_fd(), outputs[1].as_raw_fd()];
-    fds.extend(slot.leaf.birthplace().map(|dir| dir.as_raw_fd()));
-    // A slot that has died meanwhile shows as a lost run, and is replaced after it.
-    facts.slot_lost = slot.link.send(&Request { plan_len }.encode(), &fds).is_err();
+    let plan_len = write_plan(slot, &host, prepared, &limits, waiting.as_ref())?;
+    let request = Order::Request(Request { plan_len });
+    let fds = [stdin.as_raw_fd(), outputs[0].as_raw_fd(), outputs[1].as_raw_fd()];
+    facts.slot_lost |= slot.link.send(&request.encode(), &fds).is_err();
     let (samples, processors) = (host.samples(), processors(&host, &limits));
     let run = Run {
         begun,
@@ -105,7 +111,7 @@ fn send(
         tick: tick_length(samples, processors, limits.cpu_time),
         processors,
         samples,
-        init: None,
+        init: waiting.map(|waiting| waiting.init),
         kill_at: None,
         give_up_at: None,
         given_up: false,
@@ -122,17 +128,15 @@ fn write_plan(
     host: &Host,
     prepared: &Prepared,
     limits: &Limits,
+    waiting: Option<&slots::Prepared>,
 ) -> Result<u64, Error> {
-    let id = host.facts().first_uid.map_or(INSIDE_ID, |first| first + slot.index as u32);
-    let tmpfs = format!(
-        "mode=0755,size={},nr_inodes={},uid={id},gid={id}",
-        limits.tmp.0, limits.tmp_inodes
-    );
+    let tmpfs = slot.tmpfs(limits);
+    let fits = waiting.is_some_and(|waiting| waiting.tmpfs == tmpfs);
     let contents = Contents {
         program: &prepared.program,
         args: &prepared.args,
         env: &prepared.env,
-        tmpfs: &CString::new(tmpfs).map_err(Error::io("preparing the plan"))?,
+        tmpfs: if fits { c"" } else { &tmpfs },
         files: &prepared.files,
         alarm: u32::try_from(limits.wall.as_secs() + INIT_PATIENCE).unwrap_or(u32::MAX),
         limits: process_limits(host, limits),
@@ -205,25 +209,6 @@ struct Run {
     chunks: Option<mpsc::Sender<Chunk>>,
     limits: Limits,
     facts: Facts,
-}
-
-/// The sandbox's pid 1; killed when dropped, and everything in the sandbox with it.
-struct Init {
-    pid: u32,
-    pidfd: OwnedFd,
-}
-
-impl Init {
-    fn signal(&self, signal: i32) {
-        // It may have ended by itself a moment ago.
-        let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), signal);
-    }
-}
-
-impl Drop for Init {
-    fn drop(&mut self) {
-        self.signal(libc::SIGKILL);
-    }
 }
 
 impl Run {
@@ -301,9 +286,9 @@ impl Run {
 
     fn on_event(&mut self, event: Event, pidfd: Option<OwnedFd>, slot: &mut Slot) {
         match event {
-            Event::Ready => {}
+            Event::Ready | Event::Prepared => {}
             Event::Started { pid } => {
-                self.init = pidfd.map(|pidfd| Init { pid, pidfd });
+                self.init = pidfd.map(|pidfd| Init::new(pid, pidfd));
                 // What was asked for before there was anyone to be told.
                 if let (Some(init), Some(_)) = (&self.init, self.kill_at) {
                     init.signal(libc::SIGTERM);
@@ -316,7 +301,7 @@ impl Run {
             Event::Failed { stage, errno } => {
                 self.facts.failed = Some((stage, errno));
                 // Where there is no init, no message of its end will come.
-                if matches!(stage, Stage::CloneInit | Stage::Plan) {
+                if stage == Stage::CloneInit {
                     self.facts.gone.get_or_insert_default();
                 }
             }

@@ -6,6 +6,7 @@
 //! parent's memory (`clone(2)` with `CLONE_VM`).
 
 mod files;
+mod gate;
 mod message;
 mod process;
 mod rights;
@@ -18,14 +19,15 @@ use std::{
 pub(crate) use self::{
     files::{
         Filled, Mapping, attach_tree, change_dir, clone_tree, close, close_from, create_file,
-        duplicate, duplicate_to, filled, make_dir, mount_new, proc_supports, set_tree_flags,
-        write_file,
+        duplicate, duplicate_to, filled, make_dir, mount_new, proc_supports, read_file, remount,
+        set_tree_flags, unshare_descriptors, write_file,
     },
+    gate::Gate,
     message::{Received, receive, send},
     process::{
         Ended, Forked, Stack, Used, alarm, can_start_sandboxes, default_signals, execve, exit_now,
         fork, handle_signal, hold_mounts, ignore, kill, monotonic_ns, pidfd_open,
-        pidfd_send_signal, run_sharing, set_name, spawn_sharing, wait,
+        pidfd_send_signal, run_sharing, set_name, spawn_sharing, spawn_waiting, wait,
     },
     rights::{
         drop_capabilities, drop_groups, effective_capabilities, install_filter, landlock_abi,

@@ -24,6 +24,7 @@ mod template;
 pub(crate) use self::{identity::INSIDE_ID, init::OVERDUE};
 
 use std::{
+    ffi::CStr,
     fs, io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
@@ -38,6 +39,7 @@ use nix::{
 
 use self::protocol::{Built, NewSlot, Template};
 use crate::{
+    policy::Profile,
     report::Stage,
     seccomp::Instruction,
     sys::{self, Forked},
@@ -87,10 +89,22 @@ pub(crate) struct Shared {
     first_uid: Option<u32>,
     /// Whether each slot has a user namespace of its own below the zygote's.
     user_namespace: bool,
+    confinements: [Confinement; Profile::ALL.len()],
+    hostname: String,
+}
+
+impl Shared {
+    /// What confines payloads of a profile.
+    fn confinement(&self, profile: Profile) -> &Confinement {
+        &self.confinements[profile.index()]
+    }
+}
+
+/// What confines the payloads of one profile.
+pub(crate) struct Confinement {
     landlock: Option<OwnedFd>,
     filter: Vec<Instruction>,
-    proc_options: &'static std::ffi::CStr,
-    hostname: String,
+    proc_options: &'static CStr,
 }
 
 /// Runs the zygote on its inherited socket; never returns.

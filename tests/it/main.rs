@@ -19,6 +19,7 @@ mod pages;
 mod probes;
 mod run;
 mod tree;
+mod warm;
 
 /// Runs a future to its end; engines need a tokio runtime around them.
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -16,6 +16,14 @@ pub(crate) fn close_from(first: u32) -> io::Result<()> {
     check_long(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
 }
 
+/// Gives this process descriptors of its own, without those from `first` on, where it shared
+/// another's (`CLONE_FILES`).
+pub(crate) fn unshare_descriptors(first: u32) -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_UNSHARE;
+    // SAFETY: as in `close_from`; the other process keeps its descriptors.
+    check_long(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) }).map(drop)
+}
+
 /// Makes `target` refer to what `fd` is, without close-on-exec.
 pub(crate) fn duplicate_to(fd: RawFd, target: RawFd) -> io::Result<()> {
     // SAFETY: two integers; the caller owns `target`.
@@ -49,6 +57,15 @@ pub(crate) fn mount_new(
         libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.cast())
     })
     .map(drop)
+}
+
+/// Gives a mounted file system other options (`mount(2)`, `MS_REMOUNT`).
+pub(crate) fn remount(
+    target: &CStr,
+    flags: libc::c_ulong,
+    options: *const c_char,
+) -> io::Result<()> {
+    mount_new(c"none", target, flags | libc::MS_REMOUNT, options)
 }
 
 /// Copies the mount tree at `path` into a detached one (`open_tree(2)`, recursive).
@@ -168,6 +185,19 @@ pub(crate) fn create_file(path: *const c_char, mode: u32, data: &[u8]) -> io::Re
 /// Writes to a file that exists.
 pub(crate) fn write_file(path: &CStr, data: &[u8]) -> io::Result<()> {
     open_and_write(path.as_ptr(), 0, 0, data)
+}
+
+/// Reads the beginning of a file.
+pub(crate) fn read_file<'a>(path: &CStr, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    // SAFETY: `path` is NUL-terminated and `buffer` a live, writable slice.
+    let n = unsafe {
+        let fd = check(libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC))?;
+        let n = libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len());
+        let error = io::Error::last_os_error();
+        close(fd);
+        usize::try_from(n).map_err(|_| error)?
+    };
+    Ok(&buffer[..n])
 }
 
 /// `path` must be NUL-terminated: both callers take it from a `CStr` or a `Plan`.

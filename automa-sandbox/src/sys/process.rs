@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{check, check_long};
+use super::{Gate, check, check_long};
 
 /// Which side of a fork this is.
 pub(crate) enum Forked {
@@ -165,36 +165,80 @@ pub(crate) fn hold_mounts(pidfd: BorrowedFd<'_>) -> Option<OwnedFd> {
     }
 }
 
-/// Starts a child that shares this process's memory and runs `main(data)` on `stack`, while the
-/// caller waits until the child has exec'd or ended (`CLONE_VM | CLONE_VFORK`). What the child
-/// wrote to `data` is seen by the caller.
-pub(crate) fn spawn_sharing<T>(
+/// What a child that shares its parent's memory begins with, at the top of its own stack.
+struct Beginning<'a, T> {
+    main: fn(&T) -> i32,
+    data: &'a T,
+}
+
+extern "C" fn begin<T>(beginning: *mut c_void) -> c_int {
+    // SAFETY: `beginning` is what `clone_sharing` wrote to this process's stack; its caller keeps
+    // `data` until this process has exec'd or ended.
+    let beginning = unsafe { &*beginning.cast::<Beginning<'_, T>>() };
+    (beginning.main)(beginning.data)
+}
+
+/// Clones a child that runs `main(data)` on `stack` and shares this process's memory.
+///
+/// # Safety
+///
+/// The caller must keep `stack` and `data` until the child has exec'd or ended.
+unsafe fn clone_sharing<T>(
+    flags: i32,
+    cleared: *mut u32,
     stack: &mut Stack,
-    main: fn(&mut T) -> i32,
-    data: &mut T,
+    main: fn(&T) -> i32,
+    data: &T,
 ) -> io::Result<libc::pid_t> {
-    struct Start<'a, T> {
-        main: fn(&mut T) -> i32,
-        data: &'a mut T,
-    }
-    extern "C" fn enter<T>(start: *mut c_void) -> c_int {
-        // SAFETY: `start` is the `Start` below. The caller is suspended until this process has
-        // exec'd or ended, so this is the only live reference to it.
-        let start = unsafe { &mut *start.cast::<Start<'_, T>>() };
-        (start.main)(start.data)
-    }
-    let mut start = Start { main, data };
-    let top = stack.0.as_mut_ptr_range().end.cast::<c_void>();
-    // SAFETY: `top` is the 16-byte aligned end of memory that outlives the child's use of it, as
-    // CLONE_VFORK suspends this process meanwhile; `start` likewise.
+    const { assert!(mem::size_of::<Beginning<'_, u8>>() == 16, "the stack stays aligned") };
+    // SAFETY: the last 16 bytes of the stack are its own, aligned for `u128`; below them lies an
+    // aligned, writable stack. The promises about the child's life are the caller's.
     check(unsafe {
-        libc::clone(
-            enter::<T>,
-            top,
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut start).cast(),
-        )
+        let top = stack.0.as_mut_ptr_range().end.sub(1).cast::<Beginning<'_, T>>();
+        top.write(Beginning { main, data });
+        let none = ptr::null_mut::<c_void>();
+        let flags = flags | libc::CLONE_VM | libc::SIGCHLD;
+        libc::clone(begin::<T>, top.cast(), flags, top.cast(), none, none, cleared)
     })
+}
+
+/// Starts a child that shares this process's memory and runs `main(data)` on `stack`, while the
+/// caller waits until the child has exec'd or ended (`CLONE_VFORK`).
+pub(crate) fn spawn_sharing<T: Sync>(
+    stack: &mut Stack,
+    main: fn(&T) -> i32,
+    data: &T,
+) -> io::Result<libc::pid_t> {
+    // SAFETY: CLONE_VFORK suspends this process until the child needs neither any more.
+    unsafe { clone_sharing(libc::CLONE_VFORK, ptr::null_mut(), stack, main, data) }
+}
+
+/// Starts a child as [`spawn_sharing`] does, but calls `meanwhile` with its process id while the
+/// child runs up to the gate, and then waits until the child has exec'd or ended; one that the gate
+/// was not opened for is killed.
+///
+/// Until its exec the child has this process's descriptors, not a copy of them (`CLONE_FILES`).
+pub(crate) fn spawn_waiting<T: Sync, V, R>(
+    stack: &mut Stack,
+    (main, data): (fn(&T) -> i32, &T),
+    gate: &Gate<V>,
+    meanwhile: impl FnOnce(libc::pid_t) -> R,
+) -> io::Result<(libc::pid_t, R)> {
+    // From the clone to the child's end `stack` and `data` must stay: nothing may unwind past.
+    let guard = Abort;
+    let flags = libc::CLONE_FILES | libc::CLONE_CHILD_CLEARTID;
+    // SAFETY: below, this process waits until the kernel says that the child has exec'd or ended.
+    let pid = unsafe { clone_sharing(flags, gate.word(), stack, main, data) };
+    let result = pid.map(|pid| {
+        let result = meanwhile(pid);
+        if !gate.is_done() {
+            kill(pid, libc::SIGKILL);
+        }
+        gate.wait_left();
+        (pid, result)
+    });
+    mem::forget(guard);
+    result
 }
 
 /// How a child ended, by `wait4(2)`.

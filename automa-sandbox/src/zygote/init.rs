@@ -1,9 +1,10 @@
-//! Init: pid 1 of one sandbox. Mounts what is the sandbox's own, starts the payload, reaps
-//! orphans, and reports how the payload ended. Its own end takes every other process along.
+//! Init: pid 1 of one sandbox. Mounts what is the sandbox's own, starts the payload, takes the
+//! request, reaps orphans, and reports how the payload ended. Its own end takes every other process along.
 //!
 //! Shares its slot's memory, but not its descriptors, and allocates nothing.
 
 use std::{
+    cell::OnceCell,
     ffi::CStr,
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -17,12 +18,14 @@ use nix::{
 };
 
 use super::{
-    payload,
-    protocol::{Event, Exited, Mark},
+    Confinement,
+    payload::{self, Task, Timeline},
+    plan::Plan,
+    protocol::{Event, Exited, Mark, Order, Request},
 };
 use crate::{
     report::Stage,
-    sys::{self, Ended, Stack},
+    sys::{self, Ended, Gate, Mapping, Stack},
 };
 
 /// [`super::JOB_DIR`] as the kernel wants it.
@@ -62,31 +65,46 @@ impl Liveness {
 pub(super) struct Start<'a> {
     pub(super) socket: &'a OwnedFd,
     pub(super) liveness: &'a Liveness,
+    pub(super) memory: &'a mut Mapping,
     pub(super) stack: &'a mut Stack,
-    pub(super) setup: payload::Setup<'a>,
+    pub(super) confinement: &'a Confinement,
+    /// The payload's ids; `None` in a user namespace, which has only one.
+    pub(super) uid: Option<u32>,
+    /// Length of a plan for the time before the request; 0 when that follows at once.
+    pub(super) prepared_len: u64,
+    /// When the slot got its order.
+    pub(super) ordered: u64,
 }
 
 /// Runs the sandbox; never returns.
 pub(super) fn run(start: &mut Start<'_>) -> ! {
-    start.setup.mark(Mark::InitRuns);
-    match supervise(start) {
+    let marks = Timeline::default();
+    marks.set(Mark::Ordered, start.ordered);
+    marks.pass(Mark::InitRuns);
+    let socket = start.socket;
+    match supervise(start, &marks) {
         Ok(ended) => {
-            start.setup.mark(Mark::Ended);
-            let exited = Exited { ended, disk: sys::filled(JOB), marks: start.setup.marks };
+            marks.pass(Mark::Ended);
+            let exited = Exited { ended, disk: sys::filled(JOB), marks: marks.marks() };
             // When nobody listens any more there is nobody left to be told.
-            let _ = Event::Exited(exited).send(start.socket, None::<&OwnedFd>);
+            let _ = Event::Exited(exited).send(socket, None::<&OwnedFd>);
             sys::exit_now(0)
         }
         Err((stage, error)) => {
             let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            let _ = Event::Failed { stage, errno }.send(start.socket, None::<&OwnedFd>);
+            let _ = Event::Failed { stage, errno }.send(socket, None::<&OwnedFd>);
             sys::exit_now(1)
         }
     }
 }
 
-fn supervise(start: &mut Start<'_>) -> Result<Ended, (Stage, io::Error)> {
-    let at = |stage| move |error| (stage, error);
+type Step<T> = Result<T, (Stage, io::Error)>;
+
+fn at(stage: Stage) -> impl Fn(io::Error) -> (Stage, io::Error) {
+    move |error| (stage, error)
+}
+
+fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
     // Both are left from the slot's last sandbox, whose memory this is too.
     PAYLOAD.store(0, Ordering::Relaxed);
     EARLY.store(0, Ordering::Relaxed);
@@ -95,39 +113,131 @@ fn supervise(start: &mut Start<'_>) -> Result<Ended, (Stage, io::Error)> {
     if start.liveness.slot_died() {
         sys::exit_now(1);
     }
-    let flags = libc::MS_NOSUID | libc::MS_NODEV;
-    let proc_options = start.setup.shared.proc_options.as_ptr();
-    sys::mount_new(c"proc", c"/proc", flags | libc::MS_NOEXEC, proc_options)
+    let proc_options = start.confinement.proc_options.as_ptr();
+    sys::mount_new(c"proc", c"/proc", MOUNT_FLAGS | libc::MS_NOEXEC, proc_options)
         .map_err(at(Stage::MountProc))?;
-    start.setup.mark(Mark::ProcMounted);
-    let options = start.setup.plan.tmpfs_options();
-    sys::mount_new(c"tmpfs", JOB, flags, options).map_err(at(Stage::MountJob))?;
-    start.setup.mark(Mark::JobMounted);
-
+    marks.pass(Mark::ProcMounted);
     sys::handle_signal(libc::SIGTERM, forward);
     sys::handle_signal(libc::SIGINT, forward);
     sys::handle_signal(libc::SIGALRM, overdue);
-    sys::alarm(start.setup.plan.alarm());
-    // The payload writes to `setup` in our own memory: why it failed, and when it did what.
-    let pid = {
-        let setup = &mut start.setup;
-        sys::spawn_sharing(start.stack, payload::run, setup).map_err(at(Stage::ClonePayload))?
+
+    let (plan, gate, failed) = (OnceCell::new(), Gate::new(), payload::Failed::default());
+    let setup = payload::Setup {
+        uid: start.uid,
+        confinement: start.confinement,
+        gate: &gate,
+        marks,
+        failed: &failed,
+    };
+    let pid = if start.prepared_len == 0 {
+        start_at_once(start, &plan, &setup)?
+    } else {
+        start_prepared(start, &plan, &setup)?
     };
     PAYLOAD.store(pid, Ordering::SeqCst);
     let early = EARLY.swap(0, Ordering::SeqCst);
     if early != 0 {
         forward(early);
     }
-    start.setup.close_stdio();
     let ended = reap_until(pid)?;
-    match start.setup.failed.take() {
-        Some(failed) => Err(failed),
-        None => Ok(ended),
+    failed.get().map_or(Ok(ended), Err)
+}
+
+/// Flags of everything that a sandbox mounts.
+const MOUNT_FLAGS: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV;
+
+/// Reads the request, which is there already, and starts the payload, which finds its gate open.
+fn start_at_once<'a>(
+    start: &'a mut Start<'_>,
+    plan: &'a OnceCell<Plan<'a>>,
+    setup: &payload::Setup<'a>,
+) -> Step<libc::pid_t> {
+    let (request, stdio) = receive(start.socket)?;
+    setup.marks.pass(Mark::Requested);
+    let plan = read(plan, start.memory, request.plan_len)?;
+    sys::mount_new(c"tmpfs", JOB, MOUNT_FLAGS, plan.tmpfs_options())
+        .map_err(at(Stage::MountJob))?;
+    setup.marks.pass(Mark::JobMounted);
+    sys::alarm(plan.alarm());
+    setup.gate.open(task(plan, &stdio));
+    // When this returns, the payload has exec'd, and our copies of its descriptors go.
+    sys::spawn_sharing(start.stack, payload::run, setup).map_err(at(Stage::ClonePayload))
+}
+
+/// Starts the payload, which waits at its gate until the request is here.
+fn start_prepared<'a>(
+    start: &'a mut Start<'_>,
+    plan: &'a OnceCell<Plan<'a>>,
+    setup: &payload::Setup<'a>,
+) -> Step<libc::pid_t> {
+    let guess = Plan::read(start.memory, start.prepared_len).map_err(at(Stage::Plan))?;
+    sys::mount_new(c"tmpfs", JOB, MOUNT_FLAGS, guess.tmpfs_options())
+        .map_err(at(Stage::MountJob))?;
+    setup.marks.pass(Mark::JobMounted);
+    let mut buffer = [0; 8];
+    let score = sys::read_file(payload::OOM_SCORE, &mut buffer).unwrap_or(b"0");
+
+    let Start { socket, memory, stack, .. } = start;
+    let (memory, gate, marks): (&'a mut Mapping, _, _) = (memory, setup.gate, setup.marks);
+    let main = (payload::run as fn(&payload::Setup<'a>) -> i32, setup);
+    let started = sys::spawn_waiting(stack, main, gate, move |_| {
+        if !gate.is_reached() {
+            // It has failed, and `setup` says why.
+            return Ok(None);
+        }
+        Event::Prepared.send(socket, None::<&OwnedFd>).map_err(at(Stage::Start))?;
+        let (request, stdio) = receive(socket)?;
+        marks.pass(Mark::Requested);
+        let plan = read(plan, memory, request.plan_len)?;
+        if plan.has_tmpfs_options() {
+            sys::remount(JOB, MOUNT_FLAGS, plan.tmpfs_options()).map_err(at(Stage::MountJob))?;
+        }
+        sys::alarm(plan.alarm());
+        gate.open(task(plan, &stdio));
+        // Ours, which the payload uses, have to stay until its exec.
+        Ok(Some(stdio))
+    });
+    let (pid, armed) = started.map_err(at(Stage::ClonePayload))?;
+    armed?;
+    // What the payload said of itself counted for us and the slot too, see `OOM_SCORE`.
+    let _ = sys::write_file(payload::OOM_SCORE, score);
+    Ok(pid)
+}
+
+/// Waits for the request.
+fn receive(socket: &OwnedFd) -> Step<(Request, [OwnedFd; 3])> {
+    let mut buffer = [0; Order::SIZE];
+    loop {
+        match sys::receive(socket.as_fd(), &mut buffer, 0) {
+            // A signal, which is remembered.
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            Err(error) => return Err((Stage::Plan, error)),
+            // The server is gone.
+            Ok((0, _)) => sys::exit_now(1),
+            Ok((len, mut fds)) => {
+                return match (Order::decode(&buffer[..len]), [0, 1, 2].map(|at| fds.take(at))) {
+                    (Some(Order::Request(request)), [Some(stdin), Some(stdout), Some(stderr)]) => {
+                        Ok((request, [stdin, stdout, stderr]))
+                    }
+                    _ => Err((Stage::Plan, io::Error::from_raw_os_error(libc::EPROTO))),
+                };
+            }
+        }
     }
 }
 
+/// Reads the plan of the request, and keeps it as long as the payload may need it.
+fn read<'a>(plan: &'a OnceCell<Plan<'a>>, memory: &'a mut Mapping, len: u64) -> Step<&'a Plan<'a>> {
+    let read = Plan::read(memory, len).map_err(at(Stage::Plan))?;
+    Ok(plan.get_or_init(|| read))
+}
+
+fn task<'a>(plan: &'a Plan<'a>, stdio: &[OwnedFd; 3]) -> Task<'a> {
+    Task { plan, stdio: stdio.each_ref().map(AsRawFd::as_raw_fd) }
+}
+
 /// Waits for the payload and, on the way, for every orphan that was handed to pid 1.
-fn reap_until(payload: libc::pid_t) -> Result<Ended, (Stage, io::Error)> {
+fn reap_until(payload: libc::pid_t) -> Step<Ended> {
     loop {
         match sys::wait(-1) {
             Ok(ended) if ended.pid == payload => return Ok(ended),

@@ -1,100 +1,148 @@
 //! From clone to exec: everything a payload gives up before its program runs, in order.
 //!
-//! Runs in a child that shares init's memory, and allocates nothing. The order matters: identity
-//! before files, so that they belong to the payload; Landlock and the filter last, as they forbid
-//! what the steps before them need.
+//! Runs in a child that shares init's memory, and allocates nothing. It confines itself before it
+//! passes the gate, behind which it is told what to run: a sandbox can be prepared up to there.
+//! The order matters: identity before files, so that they belong to the payload; Landlock and the
+//! filter before anything that comes with the request.
 
 use std::{
     io,
     os::fd::{AsRawFd, RawFd},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use super::{
-    Shared,
+    Confinement,
     plan::Plan,
     protocol::{Mark, Marks},
 };
-use crate::{report::Stage, sys};
+use crate::{
+    report::Stage,
+    sys::{self, Gate},
+};
 
-/// What the payload is to become, and what came of it: init reads this after the exec.
+/// What the payload has to know, and what came of it: init reads this after the exec.
 pub(super) struct Setup<'a> {
-    /// Descriptors to become standard input, output and error.
-    pub(super) stdio: [RawFd; 3],
     /// The ids to take on; `None` in a user namespace, which has only one.
     pub(super) uid: Option<u32>,
-    pub(super) shared: &'a Shared,
-    pub(super) plan: &'a Plan<'a>,
-    pub(super) marks: Marks,
+    pub(super) confinement: &'a Confinement,
+    pub(super) gate: &'a Gate<Task<'a>>,
+    pub(super) marks: &'a Timeline,
     /// Set when a step failed and the program did not run.
-    pub(super) failed: Option<(Stage, io::Error)>,
+    pub(super) failed: &'a Failed,
 }
 
-impl Setup<'_> {
-    pub(super) fn mark(&mut self, mark: Mark) {
-        self.marks[mark as usize] = sys::monotonic_ns();
+/// What is to be run.
+pub(super) struct Task<'a> {
+    pub(super) plan: &'a Plan<'a>,
+    /// Descriptors to become standard input, output and error.
+    pub(super) stdio: [RawFd; 3],
+}
+
+/// [`Marks`] that several processes with one memory write.
+#[derive(Default)]
+pub(super) struct Timeline([AtomicU64; Mark::COUNT]);
+
+impl Timeline {
+    pub(super) fn pass(&self, mark: Mark) {
+        self.set(mark, sys::monotonic_ns());
     }
 
-    /// Closes init's copies, so that readers see the end of output when the payload's are closed.
-    pub(super) fn close_stdio(&mut self) {
-        for fd in self.stdio {
-            sys::close(fd);
-        }
+    pub(super) fn set(&self, mark: Mark, ns: u64) {
+        self.0[mark as usize].store(ns, Ordering::Relaxed);
+    }
+
+    pub(super) fn marks(&self) -> Marks {
+        self.0.each_ref().map(|mark| mark.load(Ordering::Relaxed))
+    }
+}
+
+/// The step that failed and its error number; read once its process has ended.
+#[derive(Default)]
+pub(super) struct Failed(AtomicU64);
+
+impl Failed {
+    fn set(&self, (stage, error): &(Stage, io::Error)) {
+        let errno = error.raw_os_error().unwrap_or(libc::EINVAL) as u64;
+        self.0.store((*stage as u64) << 32 | errno, Ordering::Release);
+    }
+
+    pub(super) fn get(&self) -> Option<(Stage, io::Error)> {
+        let failed = self.0.load(Ordering::Acquire);
+        let errno = failed as u32 as i32;
+        Stage::from_number(failed >> 32).map(|stage| (stage, io::Error::from_raw_os_error(errno)))
     }
 }
 
 /// Becomes the program. Returns an exit code only when a step failed.
-pub(super) fn run(setup: &mut Setup<'_>) -> i32 {
-    setup.mark(Mark::PayloadRuns);
-    let plan = setup.plan;
-    let failed = match confine(setup, plan) {
-        Ok(()) => (Stage::Exec, sys::execve(plan.program(), plan.argv(), plan.envp())),
-        Err(failed) => failed,
+pub(super) fn run(setup: &Setup<'_>) -> i32 {
+    setup.marks.pass(Mark::PayloadRuns);
+    let Err(failed) = confine(setup).and_then(|()| match setup.gate.pass() {
+        Some(task) => become_program(setup, task),
+        None => Ok(()),
+    }) else {
+        return 127;
     };
-    setup.failed = Some(failed);
+    setup.failed.set(&failed);
     127
 }
 
-fn confine(setup: &mut Setup<'_>, plan: &Plan<'_>) -> Result<(), (Stage, io::Error)> {
+/// Gives up what no program may have: all that need not be known for what it will be.
+fn confine(setup: &Setup<'_>) -> Result<(), (Stage, io::Error)> {
     let at = |stage| move |error| (stage, error);
-    for (fd, target) in setup.stdio.into_iter().zip(0..) {
-        sys::duplicate_to(fd, target).map_err(at(Stage::Stdio))?;
-    }
     nix::unistd::setsid().map_err(|errno| (Stage::Session, errno.into()))?;
     // The kernel's first choice when memory is short, of its group or of the machine, never its
     // slot. A user namespace may not say so; its slot is smaller than most programs in any case.
-    let _ = sys::write_file(c"/proc/self/oom_score_adj", b"1000");
+    let _ = sys::write_file(OOM_SCORE, b"1000");
     if let Some(uid) = setup.uid {
         sys::drop_groups().map_err(at(Stage::Identity))?;
         sys::set_ids(uid, uid).map_err(at(Stage::Identity))?;
     }
     sys::drop_capabilities().map_err(at(Stage::Capabilities))?;
-    make_files(plan)?;
-    setup.mark(Mark::FilesMade);
+    make_directories().map_err(at(Stage::Files))?;
+    if let Some(ruleset) = &setup.confinement.landlock {
+        sys::landlock_restrict_self(ruleset.as_raw_fd()).map_err(at(Stage::Landlock))?;
+    }
+    setup.marks.pass(Mark::Landlocked);
+    sys::install_filter(&setup.confinement.filter).map_err(at(Stage::Seccomp))?;
+    setup.marks.pass(Mark::Filtered);
+    Ok(())
+}
+
+/// How willingly the kernel ends this process when memory is short (proc(5)). Where several
+/// processes share their memory, what one writes counts for all, but for one that a parent
+/// suspended by `CLONE_VFORK` waits for (`__set_oom_adj` in `fs/proc/base.c`).
+pub(super) const OOM_SCORE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
+
+/// Does what the request asks for, and becomes its program: never `Ok`.
+fn become_program(setup: &Setup<'_>, task: &Task<'_>) -> Result<(), (Stage, io::Error)> {
+    let at = |stage| move |error| (stage, error);
+    setup.marks.pass(Mark::Passed);
+    let Task { plan, stdio } = task;
+    // The descriptors may be init's as well, which needs its own.
+    let beyond = stdio.iter().fold(2, |last, fd| last.max(*fd)) + 1;
+    sys::unshare_descriptors(beyond as u32).map_err(at(Stage::Stdio))?;
+    for (fd, target) in stdio.iter().zip(0..) {
+        sys::duplicate_to(*fd, target).map_err(at(Stage::Stdio))?;
+    }
+    sys::close_from(3).map_err(at(Stage::Stdio))?;
+    for (path, mode, data) in plan.files() {
+        sys::create_file(path, mode, data).map_err(at(Stage::Files))?;
+    }
     // After the files: the limit on file size is for the program, not for us.
     for (resource, value) in plan.limits() {
         sys::lower_limit(resource, value).map_err(at(Stage::Limits))?;
     }
-    if let Some(ruleset) = &setup.shared.landlock {
-        sys::landlock_restrict_self(ruleset.as_raw_fd()).map_err(at(Stage::Landlock))?;
-    }
-    setup.mark(Mark::Landlocked);
-    sys::close_from(3).map_err(at(Stage::Stdio))?;
-    sys::install_filter(&setup.shared.filter).map_err(at(Stage::Seccomp))?;
-    setup.mark(Mark::Filtered);
-    Ok(())
+    setup.marks.pass(Mark::FilesMade);
+    Err((Stage::Exec, sys::execve(plan.program(), plan.argv(), plan.envp())))
 }
 
-/// Makes the directories of the writable file system, and the files of the plan.
-fn make_files(plan: &Plan<'_>) -> Result<(), (Stage, io::Error)> {
-    let at = |error| (Stage::Files, error);
+/// Makes the directories of the writable file system.
+fn make_directories() -> io::Result<()> {
     for (dir, mode) in
         [(c"/automa/job/work", 0o755), (c"/automa/job/tmp", 0o777), (c"/automa/job/shm", 0o777)]
     {
-        sys::make_dir(dir, mode).map_err(at)?;
+        sys::make_dir(dir, mode)?;
     }
-    sys::change_dir(c"/automa/job/work").map_err(at)?;
-    for (path, mode, data) in plan.files() {
-        sys::create_file(path, mode, data).map_err(at)?;
-    }
-    Ok(())
+    sys::change_dir(c"/automa/job/work")
 }

@@ -7,7 +7,7 @@
 //! references are offsets from the start. The last byte is NUL, so every string in it ends.
 
 use std::{
-    ffi::{CString, c_char},
+    ffi::{CStr, CString, c_char},
     fs::File,
     io,
     os::{
@@ -55,11 +55,11 @@ mod word {
 
 /// The server's side: what to put into a plan.
 pub(crate) struct Contents<'a> {
-    pub(crate) program: &'a CString,
+    pub(crate) program: &'a CStr,
     pub(crate) args: &'a [CString],
     pub(crate) env: &'a [CString],
-    /// Options of the tmpfs that holds everything writable, without the ids.
-    pub(crate) tmpfs: &'a CString,
+    /// Options of the tmpfs that holds everything writable; none where it has the right ones.
+    pub(crate) tmpfs: &'a CStr,
     /// Absolute path, mode and content of files to make before the program starts.
     pub(crate) files: &'a [(CString, u32, Vec<u8>)],
     /// Seconds after which init ends the run although the server did not.
@@ -131,10 +131,10 @@ impl Contents<'_> {
             at as u64
         };
         words[word::MAGIC] = MAGIC;
-        words[word::PROGRAM] = append(self.program.as_bytes_with_nul());
+        words[word::PROGRAM] = append(self.program.to_bytes_with_nul());
         words[word::ARGV] = (argv * WORD) as u64;
         words[word::ENVP] = (envp * WORD) as u64;
-        words[word::TMPFS] = append(self.tmpfs.as_bytes_with_nul());
+        words[word::TMPFS] = append(self.tmpfs.to_bytes_with_nul());
         words[word::FILES] = (files * WORD) as u64;
         words[word::FILE_COUNT] = self.files.len() as u64;
         words[word::ALARM] = u64::from(self.alarm);
@@ -261,6 +261,12 @@ impl<'a> Plan<'a> {
         self.address(word::TMPFS).cast()
     }
 
+    /// Whether there are any.
+    pub(crate) fn has_tmpfs_options(&self) -> bool {
+        let first = self.word(word::TMPFS).and_then(|offset| self.block.get(offset as usize));
+        first.is_some_and(|byte| *byte != 0)
+    }
+
     /// Seconds until init ends the run by itself.
     pub(crate) fn alarm(&self) -> u32 {
         self.word(word::ALARM).unwrap_or(0) as u32
@@ -306,10 +312,10 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         Contents {
-            program: &c("/usr/bin/env"),
+            program: c"/usr/bin/env",
             args: &[c("env"), c(""), c("päth")],
             env: &[c("A=1")],
-            tmpfs: &c("size=1"),
+            tmpfs: c"size=1",
             files: &[(c("/x"), 0o644, b"hello".to_vec()), (c("/empty"), 0o755, Vec::new())],
             alarm: 7,
             limits: [64, UNLIMITED, 3, UNLIMITED, UNLIMITED],
@@ -345,10 +351,10 @@ mod tests {
         for size in [10, 100_000] {
             let files = [(c("/x"), 0o644, vec![b'S'; size])];
             let contents = Contents {
-                program: &c("/x"),
+                program: c"/x",
                 args: &[],
                 env: &[],
-                tmpfs: &c(""),
+                tmpfs: c"",
                 files: &files,
                 alarm: 1,
                 limits: [UNLIMITED; LIMITS.len()],

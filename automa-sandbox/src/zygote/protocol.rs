@@ -1,8 +1,8 @@
 //! Named messages between the server and the other side, one packet each.
 //!
 //! To the zygote: one [`Template`], then a [`NewSlot`] for each slot to fork, whose descriptors are
-//! the slot's own socket, the memory for its plans and the cgroup files it attaches itself through. To a slot: a [`Request`].
-//! From a slot, and from the init it forked, which share the socket: [`Event`]s.
+//! the slot's own socket, the memory for its plans and the cgroup files it attaches itself through.
+//! To a slot, and to the init it forked, which share the socket: [`Order`]s, and from them [`Event`]s.
 
 use std::{
     io,
@@ -14,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    class::{CLASS_WORDS, Class},
     report::Stage,
     sys::{self, Ended, Filled, Received, Used},
 };
@@ -87,36 +88,94 @@ pub(crate) fn receive_json<T: for<'de> Deserialize<'de>>(
     Ok(Some((serde_json::from_slice(&buffer[..len])?, fds)))
 }
 
-/// Asks a slot to start a sandbox by the plan in its memory. Descriptors: stdin, stdout, stderr
-/// and, where there is one, the cgroup directory its init is born in.
+/// What a slot, and the init it forked, are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// To a slot: make a sandbox up to the point where it has to be known what it runs.
+    /// Descriptor: the cgroup directory its init is born in, where there is one.
+    Prepare(Prepare),
+    /// To the sandbox's init: run the plan in the slot's memory. Descriptors: stdin, stdout, stderr.
+    Request(Request),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Prepare {
+    pub(crate) class: Class,
+    /// Length of a plan that says what is known already; 0 when the request follows at once, so
+    /// that nothing need be guessed.
+    pub(crate) plan_len: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) plan_len: u64,
 }
 
-impl Request {
-    pub(crate) const SIZE: usize = 8;
-    pub(crate) const MIN_FDS: usize = 3;
+const ORDER_WORDS: usize = 2 + CLASS_WORDS;
+
+impl Order {
+    pub(crate) const SIZE: usize = ORDER_WORDS * size_of::<u64>();
 
     pub(crate) fn encode(&self) -> [u8; Self::SIZE] {
-        self.plan_len.to_ne_bytes()
+        let mut words = [0; ORDER_WORDS];
+        match self {
+            Self::Prepare(Prepare { class, plan_len }) => {
+                words[..2].copy_from_slice(&[1, *plan_len]);
+                words[2..].copy_from_slice(&class.encode());
+            }
+            Self::Request(Request { plan_len }) => words[..2].copy_from_slice(&[2, *plan_len]),
+        }
+        to_bytes(words)
     }
 
+    /// Reads an order; `None` when these bytes are none. Allocates only for a class with ports.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        Some(Self { plan_len: u64::from_ne_bytes(bytes.try_into().ok()?) })
+        let words: [u64; ORDER_WORDS] = from_bytes(bytes)?;
+        let plan_len = words[1];
+        match words[0] {
+            1 => {
+                let class = Class::decode(words[2..].try_into().ok()?)?;
+                Some(Self::Prepare(Prepare { class, plan_len }))
+            }
+            2 => Some(Self::Request(Request { plan_len })),
+            _ => None,
+        }
     }
 }
 
-/// Points in time of one start, in the order they are passed.
+fn to_bytes<const WORDS: usize, const SIZE: usize>(words: [u64; WORDS]) -> [u8; SIZE] {
+    let mut bytes = [0; SIZE];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+        chunk.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
+
+fn from_bytes<const WORDS: usize>(bytes: &[u8]) -> Option<[u64; WORDS]> {
+    let mut words = [0; WORDS];
+    if bytes.len() != size_of_val(&words) {
+        return None;
+    }
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_ne_bytes(chunk.try_into().ok()?);
+    }
+    Some(words)
+}
+
+/// Points in time of one start, in the order they are passed; a sandbox that was prepared passed
+/// those up to `Filtered` before its request came, but for `Requested`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    Received,
+    Ordered,
     InitRuns,
     ProcMounted,
+    Requested,
     JobMounted,
     PayloadRuns,
-    FilesMade,
     Landlocked,
     Filtered,
+    Passed,
+    FilesMade,
     Ended,
 }
 
@@ -139,12 +198,15 @@ pub(crate) struct Exited {
 /// What a slot or its init has to tell.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
-    /// The slot waits for a request: it has settled, or the last sandbox and its mounts are gone.
+    /// The slot waits for an order: it has settled, or the last sandbox and its mounts are gone. The
+    /// first time, its pidfd comes along.
     Ready,
     /// The sandbox was not set up; for a slot that never was ready, the slot itself.
     Failed { stage: Stage, errno: i32 },
     /// Init exists under this process id; its pidfd comes along.
     Started { pid: u32 },
+    /// The sandbox waits for its request.
+    Prepared,
     /// The payload ended.
     Exited(Exited),
     /// Init and with it every process of the sandbox is gone and reaped.
@@ -180,6 +242,7 @@ impl Event {
                 ]);
                 words[9..].copy_from_slice(marks);
             }
+            Self::Prepared => words[0] = 6,
             Self::Gone { status, used } => words[..5].copy_from_slice(&[
                 5,
                 *status as u64,
@@ -188,23 +251,14 @@ impl Event {
                 used.max_rss,
             ]),
         }
-        let mut bytes = [0u8; Self::SIZE];
-        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-            chunk.copy_from_slice(&word.to_ne_bytes());
-        }
+        let bytes: [u8; Self::SIZE] = to_bytes(words);
         let fd = pidfd.map(|fd| [fd.as_raw_fd()]);
         sys::send(socket.as_fd(), &bytes, fd.as_ref().map_or(&[], |fd| fd), 0)
     }
 
     /// Reads an event; `None` when these bytes are none.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut words = [0u64; EVENT_WORDS];
-        if bytes.len() != Self::SIZE {
-            return None;
-        }
-        for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_ne_bytes(chunk.try_into().ok()?);
-        }
+        let words: [u64; EVENT_WORDS] = from_bytes(bytes)?;
         let used = Used {
             user: Duration::from_nanos(words[2]),
             system: Duration::from_nanos(words[3]),
@@ -225,6 +279,7 @@ impl Event {
                 marks: words[9..].try_into().ok()?,
             }),
             5 => Self::Gone { status: words[1] as i32, used },
+            6 => Self::Prepared,
             _ => return None,
         })
     }

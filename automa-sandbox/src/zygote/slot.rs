@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
 };
 
 use nix::{
@@ -15,9 +15,8 @@ use super::{
     At, Failure, Shared,
     identity::{self, INSIDE_ID},
     init::{self, Liveness},
-    payload,
-    plan::{CAPACITY, Plan},
-    protocol::{Event, Mark, Request},
+    plan::CAPACITY,
+    protocol::{Event, Order, Prepare},
 };
 use crate::{
     report::Stage,
@@ -29,7 +28,7 @@ use crate::{
 /// for the next one only, see [`renew_ipc`].
 const NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWCGROUP;
 
-/// Serves requests on `socket` until the server closes it; never returns.
+/// Serves orders on `socket` until the server closes it; never returns.
 pub(super) fn run(
     index: usize,
     socket: &OwnedFd,
@@ -38,7 +37,11 @@ pub(super) fn run(
     shared: &Shared,
 ) -> ! {
     let mapped = Mapping::new(plans, CAPACITY).at(Stage::Plan, "");
-    let (mut memory, liveness) = match mapped.and_then(|map| Ok((map, settle(attach, shared)?))) {
+    let settled = mapped.and_then(|map| {
+        let liveness = settle(attach, shared)?;
+        Ok((map, liveness, sys::pidfd_open(std::process::id()).at(Stage::Start, "")?))
+    });
+    let (mut memory, liveness, process) = match settled {
         Ok(settled) => settled,
         Err(Failure { stage, errno, .. }) => {
             let _ = Event::Failed { stage, errno }.send(socket, None::<&OwnedFd>);
@@ -48,9 +51,10 @@ pub(super) fn run(
     let uid = shared.first_uid.map(|first| first + index as u32);
     let mut stacks = Stacks { init: Stack::new(), payload: Stack::new() };
     let slot = Slot { socket, liveness, shared, uid };
+    let mut process = Some(process);
     loop {
         // Also when a run is over and everything of it, mounts included, is gone.
-        let ready = Event::Ready.send(socket, None::<&OwnedFd>);
+        let ready = Event::Ready.send(socket, process.take().as_ref());
         if ready.and_then(|()| slot.serve(&mut memory, &mut stacks)).is_err() {
             sys::exit_now(0);
         }
@@ -100,42 +104,24 @@ struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Serves one request from start to "everything is gone". Fails when the server is gone.
+    /// Serves one order, from the making of a sandbox to "everything is gone". Fails when the server
+    /// is gone.
     fn serve(&self, memory: &mut Mapping, stacks: &mut Stacks) -> io::Result<()> {
-        let mut buffer = [0u8; Request::SIZE];
-        let (len, mut fds) = sys::receive(self.socket.as_fd(), &mut buffer, 0)?;
-        let received = sys::monotonic_ns();
-        if len == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let request = Request::decode(&buffer[..len]).filter(|_| fds.len() >= Request::MIN_FDS);
-        let plan = match request.ok_or_else(invalid).and_then(|it| Plan::read(memory, it.plan_len))
-        {
-            Ok(plan) => plan,
-            Err(error) => return self.failed(Stage::Plan, &error),
-        };
-        let stdio = [fds.take(0), fds.take(1), fds.take(2)];
-        let cgroup = fds.take(3);
+        let (prepare, birthplace) = self.next_order()?;
         let mut start = init::Start {
             socket: self.socket,
             liveness: &self.liveness,
+            memory,
             stack: &mut stacks.payload,
-            setup: payload::Setup {
-                stdio: stdio.each_ref().map(|fd| fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)),
-                uid: self.uid,
-                shared: self.shared,
-                plan: &plan,
-                marks: [0; Mark::COUNT],
-                failed: None,
-            },
+            confinement: self.shared.confinement(prepare.class.profile),
+            uid: self.uid,
+            prepared_len: prepare.plan_len,
+            ordered: sys::monotonic_ns(),
         };
-        start.setup.marks[Mark::Received as usize] = received;
-        let birthplace = cgroup.as_ref().map(AsFd::as_fd);
+        let birthplace = birthplace.as_ref().map(AsFd::as_fd);
         let init = (init::run as fn(&mut init::Start<'_>) -> !, &mut start);
         let result =
             sys::run_sharing(NAMESPACES, birthplace, &mut stacks.init, init, |pid, pidfd| {
-                // Init has descriptors of its own. Ours have to go, or a reader would never see the end.
-                drop(stdio);
                 // Unmounting waits for an RCU grace period: later, and here, not while init ends.
                 let mounts = sys::hold_mounts(pidfd.as_fd());
                 let sent = Event::Started { pid: pid as u32 }.send(self.socket, Some(&pidfd));
@@ -150,6 +136,22 @@ impl Slot<'_> {
                 gone.send(self.socket, None::<&OwnedFd>)?;
                 mounts.map(drop)?;
                 renew_ipc().map_err(io::Error::from)
+            }
+        }
+    }
+
+    /// Waits for the order to prepare a sandbox.
+    fn next_order(&self) -> io::Result<(Prepare, Option<OwnedFd>)> {
+        let mut buffer = [0u8; Order::SIZE];
+        loop {
+            let (len, mut fds) = sys::receive(self.socket.as_fd(), &mut buffer, 0)?;
+            if len == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            match Order::decode(&buffer[..len]).ok_or_else(invalid)? {
+                Order::Prepare(prepare) => return Ok((prepare, fds.take(0))),
+                // For an init that ended before it could read it, which the server was told.
+                Order::Request(_) => {}
             }
         }
     }

@@ -30,7 +30,7 @@ use nix::{
 };
 
 use super::{
-    At, Failure, JOB_DIR, Shared, WRITABLE_PARENT,
+    At, Confinement, Failure, JOB_DIR, Shared, WRITABLE_PARENT,
     identity::{self, INSIDE_ID},
     protocol,
 };
@@ -133,9 +133,12 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
     let shared = Shared {
         first_uid,
         user_namespace,
-        landlock: ruleset,
-        filter: seccomp::script(template.memory_counted),
-        proc_options,
+        // One for each profile, in the order of `Profile::ALL`.
+        confinements: [Confinement {
+            landlock: ruleset,
+            filter: seccomp::script(template.memory_counted),
+            proc_options,
+        }],
         hostname: template.hostname.clone(),
     };
     Ok((shared, facts))

@@ -70,9 +70,12 @@ pub(crate) struct Args {
     /// Rules for one kind of work
     #[arg(long, value_name = "NAME", default_value = "script")]
     profile: Profile,
-    /// Never use a sandbox prepared in advance (this version never does)
+    /// Never use a sandbox prepared in advance; a single run does not, unless --warm asks for it
     #[arg(long)]
     cold: bool,
+    /// Prepare the sandbox first, as the server does, and then run the script in it
+    #[arg(long, conflicts_with = "cold")]
+    warm: bool,
     /// Refuse to run unless this protection is in force (see automa doctor)
     #[arg(long, value_name = "PROTECTION")]
     require: Vec<Feature>,
@@ -133,8 +136,12 @@ pub(crate) fn main(args: Args) -> ExitCode {
 
 /// Runs the script to its end; with the signal that cancelled it, if one did.
 async fn execute(args: Args) -> Result<(ExitReport, Option<i32>), String> {
+    let warm = args.warm;
     let (command, config) = prepare(args)?;
     let engine = Engine::start(config).await.map_err(|error| error.to_string())?;
+    if warm {
+        engine.prewarm(&command, 1).await.map_err(|error| error.to_string())?;
+    }
     let child = engine.spawn(command).await.map_err(|error| error.to_string())?;
     let result =
         relay::relay(child).await.map_err(|error| format!("cannot pass output on: {error}"));
@@ -173,7 +180,9 @@ fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
     let command = language.command(source, &name).map_err(|error| error.to_string())?;
     let command = args.env.into_iter().fold(command, |command, (k, v)| command.env(k, v));
     let command = command.args(args.words).stdin(input(args.stdin.as_deref())?).policy(policy);
-    let mut config = EngineConfig::default().slots(1);
+    let command = if args.cold { command.cold() } else { command };
+    // Nothing is prepared for a next run, as there is none.
+    let mut config = EngineConfig::default().slots(1).warm(0);
     for mount in &args.mount_ro {
         let (outside, inside) = mount_paths(mount)?;
         config = config.mount_ro(outside, inside);

@@ -8,7 +8,7 @@ use automa_core::{
     page::Cursor,
     script::{Language, Script, Version},
 };
-use automa_sandbox::{Bytes, Exit, ExitReport, Feature, Outcome, Step, Usage};
+use automa_sandbox::{Bytes, Exit, ExitReport, Feature, Outcome, Start, Step, Usage};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -161,6 +161,7 @@ pub(super) fn report() -> ExitReport {
         timeline: [("mount proc", 3_100_000), ("exec, run, exit", 0), ("the end", 6_000_000)]
             .map(|(name, ns)| Step { name: name.to_owned(), ns })
             .into(),
+        start: Start::Warm,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use automa_sandbox::{Engine, EngineConfig, Error, Runtime};
+use automa_sandbox::{Command, Engine, EngineConfig, Error, Outcome, Runtime, Start};
 
 struct NotInside;
 
@@ -43,14 +43,33 @@ static ALLOCATOR: NotInside = NotInside;
 async fn run() -> Result<bool, Error> {
     let engine = Engine::start(EngineConfig::default()).await?;
     let script = "import sys; print(sys.stdin.read()); sys.exit(3)";
-    let command = Runtime::python()?.command(script, "script.py").stdin(b"input".to_vec());
-    let good = engine.output(command).await?;
-    // A start that fails is reported by init as well.
-    let missing = engine.output(automa_sandbox::Command::new("/no/such/program")).await?;
-    eprintln!("{:?} {:?}", good.report.outcome, missing.report.outcome);
-    Ok(good.stdout == b"input\n"
-        && good.report.outcome == automa_sandbox::Outcome::Exited { code: 3 }
-        && matches!(missing.report.outcome, automa_sandbox::Outcome::SetupFailed { .. }))
+    let python = Runtime::python()?;
+    let mut right = true;
+    for start in [Start::Cold, Start::Warm] {
+        let command = || {
+            let command = python.command(script, "script.py").stdin(b"input".to_vec());
+            if start == Start::Cold { command.cold() } else { command }
+        };
+        // A start that fails is reported by init as well.
+        let missing = || {
+            let command = Command::new("/no/such/program");
+            if start == Start::Cold { command.cold() } else { command }
+        };
+        if start == Start::Warm {
+            engine.prewarm(&command(), 2).await?;
+        }
+        let good = engine.output(command()).await?;
+        if start == Start::Warm {
+            engine.prewarm(&missing(), 2).await?;
+        }
+        let missing = engine.output(missing()).await?;
+        eprintln!("{start:?} {:?} {:?}", good.report.outcome, missing.report.outcome);
+        right &= good.stdout == b"input\n"
+            && good.report.outcome == Outcome::Exited { code: 3 }
+            && matches!(missing.report.outcome, Outcome::SetupFailed { .. })
+            && [good.report.start, missing.report.start] == [start; 2];
+    }
+    Ok(right)
 }
 
 fn main() -> Result<ExitCode, Error> {

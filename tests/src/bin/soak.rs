@@ -17,6 +17,9 @@ use serde::Serialize;
 /// Runs at one time.
 const SLOTS: usize = 2;
 
+/// Processes when nothing runs: the zygote, and for each slot itself and a prepared sandbox of two.
+const SETTLED: usize = 1 + SLOTS * 3;
+
 /// Runs before the first count, after which nothing should grow any more.
 const WARM: usize = 20;
 
@@ -131,12 +134,12 @@ async fn settled(mut wanted: impl FnMut(&Count) -> bool) -> Count {
 async fn soak(total: usize) -> Result<Counts, Box<dyn Error>> {
     let engine = Engine::start(EngineConfig::default().slots(SLOTS)).await?;
     runs(&engine, 0..WARM).await?;
-    // The slot of the last run may still be clearing up: what two looks agree on is the count.
+    // The slot of the last run may still be clearing up and preparing: what two looks agree on is the count.
     let mut last = None;
     let before = settled(|count| {
         let same = last.as_ref() == Some(count);
         last = Some(count.clone());
-        same && count.processes.len() == SLOTS + 1
+        same && count.processes.len() == SETTLED
     })
     .await;
     let resident = resident();
