@@ -1,5 +1,5 @@
 //! Ordinary scripts do in a sandbox what they do without one: the same output, the same errors and
-//! the same end, byte for byte.
+//! the same end, byte for byte, in one that was made for them and in one that was prepared.
 //!
 //! Each file in `fidelity/` is such a script. Lines at its top say what it is given: `# args:`
 //! arguments with blanks between them, `# env:` one variable, `# stdin:` its input as a JSON string.
@@ -7,7 +7,6 @@
 //! documentation says what differs.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     fs::{self, File},
     os::unix::{
@@ -19,9 +18,8 @@ use std::{
     thread,
 };
 
-use automa_sandbox::{Command, Engine, EngineConfig, Exit, Limits, Policy, Runtime};
+use automa_sandbox::{Command, Engine, EngineConfig, Exit, Limits, Policy, Runtime, Start};
 use automa_tests::{NOBODY, User, automa, command_of, make_public, public_dir};
-use futures_util::{StreamExt, stream};
 use nix::unistd::geteuid;
 
 use crate::block_on;
@@ -143,8 +141,14 @@ impl Script {
         command.args(&self.args).policy(Policy::script().limits(limits))
     }
 
-    async fn sandboxed(&self, language: &Language, engine: &Engine) -> Seen {
-        let output = engine.output(self.command(language)).await.unwrap();
+    async fn sandboxed(&self, language: &Language, engine: &Engine, start: Start) -> Seen {
+        let mut command = self.command(language);
+        match start {
+            Start::Cold => command = command.cold(),
+            Start::Warm => engine.prewarm(&command, 1).await.unwrap(),
+        }
+        let output = engine.output(command).await.unwrap();
+        assert_eq!(output.report.start, start, "{}", self.name);
         Seen::new(&output.stdout, &output.stderr, output.report.exit)
     }
 }
@@ -213,41 +217,36 @@ fn without_addresses(bytes: &[u8]) -> Vec<u8> {
     result
 }
 
-/// What each script does without a sandbox, by its name.
-fn all_bare<'a>(scripts: &'a [Script], language: &Language) -> BTreeMap<&'a str, Seen> {
-    thread::scope(|scope| {
-        let parts = scripts.chunks(scripts.len().div_ceil(AT_ONCE));
-        let threads: Vec<_> = parts
-            .map(|part| {
-                scope.spawn(move || {
-                    let run = |script: &'a Script| (script.name.as_str(), script.bare(language));
-                    part.iter().map(run).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    })
+/// Runs scripts one after the other, each of them bare, cold and warm, and lists the differences.
+async fn differences(scripts: &[Script], language: &Language) -> Vec<String> {
+    // With one slot, nobody else takes what was prepared.
+    let config = EngineConfig::default().slots(1).helper(automa());
+    let engine = Engine::start(config).await.unwrap();
+    let mut found = Vec::new();
+    for script in scripts {
+        let bare = script.bare(language);
+        for start in [Start::Cold, Start::Warm] {
+            let seen = script.sandboxed(language, &engine, start).await;
+            if let Some(difference) = seen.difference(&bare) {
+                found.push(format!("{}, {start:?}:{difference}", script.name));
+            }
+        }
+    }
+    engine.shutdown().await;
+    found
 }
 
-/// Runs all scripts in a language bare and in sandboxes, and lists every difference.
+/// Compares all scripts in a language, several at the same time.
 fn compare(language: &Language, least: usize) {
     let scripts = Script::all(language.suffix);
     assert!(scripts.len() >= least, "only {} scripts were found", scripts.len());
-    let bare = all_bare(&scripts, language);
-    let differences = block_on(async {
-        let config = EngineConfig::default().slots(AT_ONCE).helper(automa());
-        let engine = Engine::start(config).await.unwrap();
-        let runs = scripts.iter().map(|script| async {
-            let seen = script.sandboxed(language, &engine).await;
-            let difference = seen.difference(&bare[script.name.as_str()])?;
-            Some(format!("{}:{difference}", script.name))
-        });
-        let found = stream::iter(runs).buffer_unordered(AT_ONCE).filter_map(|one| async { one });
-        let found: Vec<String> = found.collect().await;
-        engine.shutdown().await;
-        found
+    let found: Vec<String> = thread::scope(|scope| {
+        let parts = scripts.chunks(scripts.len().div_ceil(AT_ONCE));
+        let threads: Vec<_> =
+            parts.map(|part| scope.spawn(|| block_on(differences(part, language)))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
