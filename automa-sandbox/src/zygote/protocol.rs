@@ -284,3 +284,78 @@ impl Event {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Any packet of `size` bytes, often one that begins like a message.
+    fn packet(size: usize) -> impl Strategy<Value = Vec<u8>> {
+        let bytes = prop::collection::vec(any::<u8>(), size);
+        (prop_oneof![0..9_u64, any::<u64>()], bytes).prop_map(|(first, mut bytes)| {
+            bytes[..8].copy_from_slice(&first.to_ne_bytes());
+            bytes
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_packet_is_a_message_or_not(
+            order in packet(Order::SIZE),
+            event in packet(Event::SIZE),
+            other in prop::collection::vec(any::<u8>(), 0..2 * Order::SIZE),
+        ) {
+            if let Some(Order::Prepare(Prepare { class, .. })) = Order::decode(&order) {
+                prop_assert!(class.ports.len() <= crate::class::MAX_PORTS);
+            }
+            let _ = Event::decode(&event);
+            if other.len() != Order::SIZE {
+                prop_assert_eq!(Order::decode(&other), None);
+            }
+        }
+
+        #[test]
+        fn orders_are_read_as_they_were_sent(
+            ports in prop::collection::vec(any::<u16>(), 0..=crate::class::MAX_PORTS),
+            plan_len: u64,
+        ) {
+            let class = Class { profile: crate::Profile::Script, ports };
+            for order in [Order::Prepare(Prepare { class, plan_len }), Order::Request(Request { plan_len })] {
+                prop_assert_eq!(Order::decode(&order.encode()), Some(order));
+            }
+        }
+
+        #[test]
+        fn events_are_read_as_they_were_sent(
+            status: i32,
+            nanos in 0..u64::MAX,
+            numbers: [u64; 5],
+            marks: Marks,
+        ) {
+            let (ours, theirs) = nix::sys::socket::socketpair(
+                nix::sys::socket::AddressFamily::Unix,
+                nix::sys::socket::SockType::SeqPacket,
+                None,
+                nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+            ).unwrap();
+            let [max_rss, bytes_used, bytes_free, inodes_used, inodes_free] = numbers;
+            let time = Duration::from_nanos(nanos);
+            let used = Used { user: time, system: time / 2, max_rss };
+            let disk = Filled { bytes_used, bytes_free, inodes_used, inodes_free };
+            let exited = Exited { ended: Ended { pid: 0, status, used }, disk, marks };
+            Event::Exited(exited).send(&ours, None::<&std::os::fd::OwnedFd>).unwrap();
+            let mut buffer = [0; Event::SIZE];
+            let (len, _) = sys::receive(theirs.as_fd(), &mut buffer, 0).unwrap();
+            let Some(Event::Exited(read)) = Event::decode(&buffer[..len]) else {
+                return Err(TestCaseError::fail("another event"));
+            };
+            prop_assert_eq!(read.ended.status, status);
+            prop_assert_eq!(read.ended.used.user, time);
+            prop_assert_eq!(read.ended.used.max_rss, max_rss);
+            prop_assert_eq!((read.disk.bytes_used, read.disk.inodes_free), (bytes_used, inodes_free));
+            prop_assert_eq!(read.marks, marks);
+        }
+    }
+}
