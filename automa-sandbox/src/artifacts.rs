@@ -8,7 +8,9 @@ use std::{
     fmt,
     fs::File,
     io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -109,6 +111,10 @@ impl fmt::Display for SkipReason {
 
 /// The files that a program has left: regular ones only, found without following anything that the
 /// program could have put in the way.
+///
+/// After a [collected](crate::Command::collect) run they lie where the program wrote them, in
+/// memory: its temporary file system is kept until this is dropped, and freed then. Copy what is to
+/// stay.
 #[derive(Debug)]
 pub struct Artifacts {
     /// In the order of their paths.
@@ -121,18 +127,43 @@ pub struct Artifacts {
     /// [`CollectLimits::entries`] or the directory itself could not be read.
     pub complete: bool,
     root: Dir,
+    /// Goes after the directory.
+    _kept: Option<Arc<Kept>>,
+}
+
+/// Exists as long as a file system whose sandbox is gone.
+#[derive(Debug)]
+pub(crate) struct Kept;
+
+/// The directory that a sandbox has left.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) directory: OwnedFd,
+    pub(crate) limits: CollectLimits,
+    pub(crate) kept: Arc<Kept>,
+}
+
+impl Left {
+    /// Looks through it. Blocks.
+    pub(crate) fn search(self) -> Artifacts {
+        Artifacts::search(Dir::new(self.directory), &self.limits, Some(self.kept))
+    }
 }
 
 impl Artifacts {
-    /// Looks through a directory of the host, which programs may be changing meanwhile. Blocks while it reads.
+    /// Looks through a directory of the host, which programs may be changing meanwhile: as a
+    /// writable [`DirectoryMount`](crate::DirectoryMount). Blocks while it reads.
     ///
     /// # Errors
     ///
     /// When the directory cannot be opened.
     pub fn of(directory: impl AsRef<Path>, limits: &CollectLimits) -> io::Result<Self> {
-        let root = Dir::open(directory.as_ref())?;
+        Ok(Self::search(Dir::open(directory.as_ref())?, limits, None))
+    }
+
+    fn search(root: Dir, limits: &CollectLimits, kept: Option<Arc<Kept>>) -> Self {
         let walk::Found { files, skipped, skipped_count, complete } = walk::search(&root, limits);
-        Ok(Self { files, skipped, skipped_count, complete, root })
+        Self { files, skipped, skipped_count, complete, root, _kept: kept }
     }
 
     /// Opens a file for reading.

@@ -37,6 +37,11 @@ pub(crate) fn kind(stat: &FileStat) -> SFlag {
 pub(crate) struct Dir(OwnedFd);
 
 impl Dir {
+    /// A directory that was opened elsewhere.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
     /// Opens a directory by a path of the caller's own.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();

@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
 
-use crate::report::ExitReport;
+use crate::{
+    artifacts::{Artifacts, Left},
+    report::ExitReport,
+};
 
 /// One of the two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +43,8 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// What came of it.
     pub report: ExitReport,
+    /// The files it left, if it was to [collect](crate::Command::collect) any.
+    pub artifacts: Option<Artifacts>,
 }
 
 /// What a caller asks of the supervisor.
@@ -85,7 +93,14 @@ pub(crate) enum Control {
 pub struct Child {
     pub(crate) output: mpsc::Receiver<Chunk>,
     pub(crate) control: mpsc::UnboundedSender<Control>,
-    pub(crate) report: oneshot::Receiver<ExitReport>,
+    pub(crate) report: oneshot::Receiver<Concluded>,
+}
+
+/// What a supervisor knows in the end.
+#[derive(Debug)]
+pub(crate) struct Concluded {
+    pub(crate) report: ExitReport,
+    pub(crate) left: Option<Left>,
 }
 
 impl Child {
@@ -107,11 +122,27 @@ impl Child {
 
     /// Waits until every process of the sandbox is gone; throws away output not taken before.
     pub async fn wait(self) -> ExitReport {
+        self.conclude().await.report
+    }
+
+    /// Waits likewise, and looks for the files that the program has left: `None` unless the command
+    /// was to [collect](crate::Command::collect) them.
+    pub async fn collect(self) -> (ExitReport, Option<Artifacts>) {
+        let Concluded { report, left } = self.conclude().await;
+        let artifacts = match left {
+            // A runtime that is being shut down searches no more.
+            Some(left) => spawn_blocking(|| left.search()).await.ok(),
+            None => None,
+        };
+        (report, artifacts)
+    }
+
+    async fn conclude(self) -> Concluded {
         let Self { output, control, report } = self;
         drop(output);
-        let report = report.await;
+        let concluded = report.await;
         drop(control);
-        report.unwrap_or_else(|_| ExitReport::lost())
+        concluded.unwrap_or_else(|_| Concluded { report: ExitReport::lost(), left: None })
     }
 
     /// Collects the rest of the output and waits.
@@ -123,6 +154,7 @@ impl Child {
                 Stream::Stderr => stderr.extend(chunk.bytes),
             }
         }
-        Output { stdout, stderr, report: self.wait().await }
+        let (report, artifacts) = self.collect().await;
+        Output { stdout, stderr, report, artifacts }
     }
 }

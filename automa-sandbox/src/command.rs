@@ -2,7 +2,15 @@
 
 use std::{collections::BTreeMap, ffi::CString, os::fd::OwnedFd};
 
-use crate::{class::Class, error::Error, limits::Bytes, policy::Policy, zygote};
+use crate::{
+    artifacts::CollectLimits,
+    class::Class,
+    directory::{self, DirectoryMount},
+    error::Error,
+    limits::Bytes,
+    policy::Policy,
+    zygote,
+};
 
 /// What a program reads as its standard input.
 #[derive(Debug, Default)]
@@ -46,6 +54,8 @@ pub struct Command {
     args: Vec<String>,
     env: BTreeMap<String, String>,
     files: Vec<(String, u32, Vec<u8>)>,
+    pub(crate) directories: Vec<DirectoryMount>,
+    pub(crate) collect: Option<CollectLimits>,
     pub(crate) stdin: Stdin,
     pub(crate) stdout: Stdout,
     pub(crate) policy: Policy,
@@ -55,6 +65,13 @@ pub struct Command {
 impl Command {
     /// The working directory as the program sees it, where [`file`](Self::file)s are.
     pub const DIRECTORY: &str = zygote::WORK_DIR;
+
+    /// Where [`directory`](Self::directory) shows directories of the host, each under a name.
+    pub const DATA_DIRECTORY: &str = zygote::DATA_DIR;
+
+    /// Where the program leaves files for its caller; there is one only with
+    /// [`collect`](Self::collect).
+    pub const OUT_DIRECTORY: &str = zygote::OUT_DIR;
 
     /// The program at an absolute path as seen inside the sandbox.
     pub fn new(program: impl Into<String>) -> Self {
@@ -70,6 +87,8 @@ impl Command {
             args: Vec::new(),
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             files: Vec::new(),
+            directories: Vec::new(),
+            collect: None,
             stdin: Stdin::Empty,
             stdout: Stdout::Piped,
             policy: Policy::script(),
@@ -99,6 +118,23 @@ impl Command {
     /// says so. It counts against the limit on temporary files.
     pub fn file(mut self, name: impl Into<String>, mode: u32, content: impl Into<Vec<u8>>) -> Self {
         self.files.push((name.into(), mode & 0o777, content.into()));
+        self
+    }
+
+    /// Shows a directory of the host, at most eight of them.
+    pub fn directory(mut self, directory: DirectoryMount) -> Self {
+        self.directories.push(directory);
+        self
+    }
+
+    /// Gives the program a directory, named by the variable `AUTOMA_OUT`, for files that its caller
+    /// is to have: see [`Child::collect`](crate::Child::collect). It lies on the temporary file
+    /// system and counts against its limits; what is over `limits` is left out.
+    ///
+    /// However the program ends, what it had written by then is there, unless it has removed the
+    /// directory itself.
+    pub fn collect(mut self, limits: CollectLimits) -> Self {
+        self.collect = Some(limits);
         self
     }
 
@@ -132,6 +168,11 @@ impl Command {
         Class { profile: self.policy.profile(), ports: Vec::new() }
     }
 
+    /// Whether it can change a directory of the host.
+    pub(crate) fn writes_directories(&self) -> bool {
+        self.directories.iter().any(DirectoryMount::is_writable)
+    }
+
     /// Everything as the kernel wants it, or what is wrong with it.
     pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
         self.policy.limits_ref().check().map_err(Error::InvalidCommand)?;
@@ -144,14 +185,19 @@ impl Command {
         for arg in &self.args {
             args.push(c_string("an argument", arg)?);
         }
-        let mut env = Vec::with_capacity(self.env.len());
-        for (name, value) in &self.env {
+        let out = self.collect.as_ref().map(|_| ("AUTOMA_OUT", zygote::OUT_DIR));
+        let own = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut env = Vec::with_capacity(self.env.len() + 1);
+        for (name, value) in
+            own.filter(|(name, _)| *name != "AUTOMA_OUT" || out.is_none()).chain(out)
+        {
             if name.is_empty() || name.contains('=') {
                 let problem = format!("`{name}` cannot be the name of an environment variable");
                 return Err(Error::InvalidCommand(problem));
             }
             env.push(c_string("an environment variable", &format!("{name}={value}"))?);
         }
+        let directories = directory::targets(&self.directories)?;
         let files = self.files.iter().map(|(name, mode, content)| {
             if name.is_empty() || name.contains('/') || name == "." || name == ".." {
                 let problem = format!("`{name}` cannot be the name of a file in the sandbox");
@@ -160,7 +206,16 @@ impl Command {
             let path = c_string("a file name", &format!("{}/{name}", zygote::WORK_DIR))?;
             Ok((path, *mode, content.clone()))
         });
-        Ok(Prepared { program, args, env, files: files.collect::<Result<_, _>>()? })
+        let files = files.collect::<Result<_, _>>()?;
+        Ok(Prepared {
+            program,
+            args,
+            env,
+            files,
+            directories,
+            writes_directories: self.writes_directories(),
+            collects: self.collect.is_some(),
+        })
     }
 }
 
@@ -170,6 +225,11 @@ pub(crate) struct Prepared {
     pub(crate) args: Vec<CString>,
     pub(crate) env: Vec<CString>,
     pub(crate) files: Vec<(CString, u32, Vec<u8>)>,
+    /// Where directories of the host are shown.
+    pub(crate) directories: Vec<CString>,
+    /// Whether one of them can be written to.
+    pub(crate) writes_directories: bool,
+    pub(crate) collects: bool,
 }
 
 /// Longest single argument or variable that Linux takes: `MAX_ARG_STRLEN`, `execve(2)`.
@@ -227,5 +287,19 @@ mod tests {
             .collect();
         assert_eq!(names, ["A", "HOME", "LANG", "LOGNAME", "PATH", "USER"]);
         assert!(prepared.env.contains(&CString::from(c"A=2")));
+    }
+
+    #[test]
+    fn the_directory_for_files_is_named_once_and_only_if_there_is_one() {
+        let out = |command: Command| {
+            let env = command.prepare().unwrap().env;
+            let is_out = |pair: &&CString| pair.to_bytes().starts_with(b"AUTOMA_OUT=");
+            env.iter().filter(is_out).cloned().collect::<Vec<_>>()
+        };
+        let command = || Command::new("/bin/true");
+        assert!(out(command()).is_empty());
+        assert_eq!(out(command().env("AUTOMA_OUT", "mine")), [CString::from(c"AUTOMA_OUT=mine")]);
+        let collected = command().env("AUTOMA_OUT", "mine").collect(CollectLimits::default());
+        assert_eq!(out(collected), [CString::from(c"AUTOMA_OUT=/automa/job/out")]);
     }
 }

@@ -22,6 +22,7 @@ pub(crate) enum Killed {
     CpuTime,
     Memory,
     Output,
+    Disk,
     Cancelled,
 }
 
@@ -100,8 +101,9 @@ impl Facts {
             (Some(Killed::Cancelled), _) => return Outcome::Cancelled,
             (Some(Killed::WallTime), None) => return Outcome::WallTime,
             (Some(Killed::CpuTime), None) => return Outcome::CpuTime,
+            (Some(Killed::Disk), None) => return Outcome::Disk,
             // The program ended by itself before the signal reached it.
-            (Some(Killed::WallTime | Killed::CpuTime) | None, _) => {}
+            (Some(Killed::WallTime | Killed::CpuTime | Killed::Disk) | None, _) => {}
         }
         if self.group.oom_kills > 0 {
             return Outcome::Memory;
@@ -144,7 +146,7 @@ impl Facts {
             (Feature::ProcessLimit, self.group.pids_refused > 0),
             (Feature::CpuTime, killed(Killed::CpuTime)),
             (Feature::WallTime, killed(Killed::WallTime)),
-            (Feature::DiskLimit, disk_full || too_large),
+            (Feature::DiskLimit, disk_full || too_large || killed(Killed::Disk)),
             (Feature::OutputLimit, self.output_truncated),
         ]
         .into_iter()
@@ -282,6 +284,7 @@ mod tests {
             (Killed::CpuTime, Outcome::CpuTime),
             (Killed::Memory, Outcome::Memory),
             (Killed::Output, Outcome::Output),
+            (Killed::Disk, Outcome::Disk),
             (Killed::Cancelled, Outcome::Cancelled),
         ] {
             assert_eq!(outcome(killed(cause)), expected);

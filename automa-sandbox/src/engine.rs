@@ -6,6 +6,7 @@ use crate::{
     child::{Child, Output},
     command::{Command, Stdout},
     config::EngineConfig,
+    directory::{self, Shown},
     error::Error,
     host::Host,
     pool::Pool,
@@ -52,13 +53,20 @@ impl Engine {
     /// The protections that `command` would have here.
     #[must_use]
     pub fn protections(&self, command: &Command) -> Vec<Protection> {
-        let mut protections = self.pool.host().protections();
-        if matches!(command.stdout, Stdout::Null) {
-            let reason = "the output is not read by the engine".to_owned();
-            for protection in &mut protections {
-                if protection.feature == Feature::OutputLimit {
-                    protection.status = Status::Missing(reason.clone());
+        let host = self.pool.host();
+        let mut protections = host.protections();
+        for Protection { feature, status } in &mut protections {
+            match feature {
+                Feature::OutputLimit if matches!(command.stdout, Stdout::Null) => {
+                    *status = Status::Missing("the output is not read by the engine".to_owned());
                 }
+                Feature::DiskLimit if command.writes_directories() => {
+                    *status = Status::Weaker(directory::SOFT_LIMIT.to_owned());
+                }
+                Feature::Filesystem if !command.directories.is_empty() => {
+                    *status = host.filesystem(true);
+                }
+                _ => {}
             }
         }
         protections
@@ -76,8 +84,18 @@ impl Engine {
         let protections = self.protections(&command);
         command.policy.check(&protections)?;
         let prepared = command.prepare()?;
-        let lease = self.pool.lease(&command.class(), command.cold).await?;
-        supervisor::start(lease, command, &prepared, protections)
+        let mut lease = self.pool.lease(&command.class(), command.cold).await?;
+        let shown = if command.directories.is_empty() {
+            Shown::default()
+        } else {
+            let user = lease.user();
+            // Whoever waits here may stop waiting.
+            let unused = lease.unused();
+            let shown = self.pool.mounter().show(&command.directories, user).await?;
+            lease = unused.used();
+            shown
+        };
+        supervisor::start(lease, command, &prepared, shown, protections)
     }
 
     /// Prepares sandboxes for commands like this one, until `count` of them wait or as many as the

@@ -1,6 +1,6 @@
 //! Why a sandbox engine or a sandbox could not start.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use crate::{protection::Feature, report::Stage};
 
@@ -40,6 +40,14 @@ pub enum Error {
     /// The engine's helper process ended.
     #[error("the sandbox helper process has ended; start the engine again")]
     Stopped,
+    /// A directory of the host cannot be shown to a sandbox.
+    #[error("cannot show {} in a sandbox: {problem}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why, and what to do.
+        problem: DirectoryProblem,
+    },
     /// The system refused something on the caller's side.
     #[error("{doing}: {source}")]
     Io {
@@ -48,6 +56,41 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+}
+
+/// Why a directory cannot be shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryProblem {
+    /// It is not there, is no directory, or may not be entered.
+    #[error("{0}")]
+    Open(io::Error),
+    /// Root owns it, and programs were to write to it.
+    #[error(
+        "what is written to it would be root's; give it another owner and group (chown), whose \
+         files are then the sandbox's own"
+    )]
+    Root,
+    /// Another user owns it, and programs were to write to it.
+    #[error(
+        "it belongs to user {0}; an ordinary user can let programs write only to what is their own"
+    )]
+    Foreign(u32),
+    /// Its path leads somewhere else than a moment before.
+    #[error("its path leads to another directory by now; try again")]
+    Moved,
+    /// Its file system has no idmapped mounts.
+    #[error(
+        "its file system cannot show its files as another user's (mount_setattr(2)); use ext4, xfs \
+         or btrfs, from Linux 6.3 on also tmpfs, or start Automa as the directory's owner"
+    )]
+    NoIdMap,
+    /// User namespaces are not to be had.
+    #[error("creating a user namespace: {0}; see what automa doctor says")]
+    UserNamespace(io::Error),
+    /// The kernel refused.
+    #[error("mounting it: {}{}", .0, mount_advice(.0))]
+    Mount(io::Error),
 }
 
 impl Error {
@@ -59,6 +102,15 @@ impl Error {
 
 fn in_brackets(detail: &str) -> String {
     if detail.is_empty() { String::new() } else { format!(" ({detail})") }
+}
+
+fn mount_advice(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EINVAL) => {
+            "; an ordinary user cannot show a directory in which something is mounted"
+        }
+        _ => "",
+    }
 }
 
 /// What the person in front of this host can do about it.

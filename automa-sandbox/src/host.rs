@@ -87,7 +87,7 @@ impl Host {
             | F::OpenFiles
             | F::TreeKill => Status::Enforced,
             F::Identity => self.identity(),
-            F::Filesystem => self.filesystem(),
+            F::Filesystem => self.filesystem(self.shows_trees),
             F::Proc => self.proc(),
             F::Landlock => self.landlock_files(),
             F::LandlockNetwork => {
@@ -130,9 +130,10 @@ impl Host {
         }
     }
 
-    fn filesystem(&self) -> Status {
+    /// With more of the host shown than what every sandbox needs, or not.
+    pub(crate) fn filesystem(&self, shows_trees: bool) -> Status {
         // unix(7): connecting needs write permission on the socket, which a read-only mount leaves.
-        if self.shows_trees && self.facts.landlock_abi < landlock::SOCKET_ABI {
+        if shows_trees && self.facts.landlock_abi < landlock::SOCKET_ABI {
             return Status::Weaker(format!(
                 "sockets in the shown directories can be connected to, as far as their permissions \
                  let anybody: Landlock ABI {} does not rule that",

@@ -82,8 +82,10 @@ mod class;
 mod command;
 mod conclusion;
 mod config;
+mod directory;
 mod engine;
 mod error;
+mod helper;
 mod host;
 mod landlock;
 mod limits;
@@ -107,8 +109,9 @@ pub use crate::{
     child::{Child, Chunk, Output, Stream},
     command::{Command, Stdin, Stdout},
     config::EngineConfig,
+    directory::DirectoryMount,
     engine::Engine,
-    error::Error,
+    error::{DirectoryProblem, Error},
     host::Host,
     limits::{Bytes, Limits, ParseBytesError},
     policy::{Policy, Profile, UnknownProfile},
@@ -124,8 +127,10 @@ pub use crate::{
 /// In the ordinary case it returns at once. When an engine has started this program again as its
 /// helper, it does that work and never returns.
 pub fn reexec_guard() {
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == zygote::ARGUMENT) {
-        zygote::main();
+    match std::env::args_os().nth(1) {
+        Some(argument) if argument == zygote::ARGUMENT => zygote::main(),
+        Some(argument) if argument == directory::ARGUMENT => directory::main(),
+        _ => {}
     }
     config::mark_guarded();
 }

@@ -95,8 +95,18 @@ pub struct Limits {
     pub tmp_inodes: u64,
     /// Size of a single file; `None`, the default, leaves it to `tmp`.
     pub file_size: Option<Bytes>,
+    /// Disk space of the writable [directories](crate::DirectoryMount) together, what was there
+    /// before included: 1 GiB. No file system keeps to it: a single file does by a resource limit,
+    /// and all of them are counted several times a second, which ends the run when it is passed.
+    #[serde(default = "default_directories")]
+    pub directories: Bytes,
     /// Open files of one process: 1,024.
     pub open_files: u64,
+}
+
+/// What limits that were written before there were directories have.
+fn default_directories() -> Bytes {
+    Bytes::mib(1024)
 }
 
 impl Default for Limits {
@@ -111,6 +121,7 @@ impl Default for Limits {
             tmp: Bytes::mib(100),
             tmp_inodes: 16_384,
             file_size: None,
+            directories: default_directories(),
             open_files: 1024,
         }
     }
@@ -185,5 +196,12 @@ mod tests {
         let limits = Limits { processes: 0, ..Limits::default() };
         assert_eq!(limits.check(), Err("the limit on processes is 0; the least is 1".to_owned()));
         assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn limits_of_before_there_were_directories_are_read() {
+        let mut json = serde_json::to_value(Limits::default()).unwrap();
+        json.as_object_mut().unwrap().remove("directories").unwrap();
+        assert_eq!(serde_json::from_value::<Limits>(json).unwrap(), Limits::default());
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     cgroup::Cgroups,
     class::Class,
     config::EngineConfig,
+    directory::Mounter,
     error::Error,
     host::Host,
     slots::{Slot, Zygote},
@@ -50,6 +51,7 @@ pub(crate) struct Pool {
     prepares: bool,
     slots: usize,
     null: OwnedFd,
+    mounter: Mounter,
 }
 
 impl Pool {
@@ -59,6 +61,7 @@ impl Pool {
         // Before any helper exists: in cgroup v2 this process moves to a group of its own.
         let groups = Cgroups::discover();
         let zygote = Zygote::spawn(&config.helper)?;
+        let mounter = Mounter::new(config.helper);
         let shows_trees = !config.trees.is_empty();
         let template = Template {
             slots: most,
@@ -80,6 +83,7 @@ impl Pool {
             prepares,
             slots,
             null: stdio::null().map_err(Error::io("opening /dev/null"))?,
+            mounter,
         };
         for index in 0..slots {
             let slot = pool.new_slot(index).await?;
@@ -99,6 +103,11 @@ impl Pool {
     /// `/dev/null`, open for reading and writing.
     pub(crate) fn null(&self) -> &OwnedFd {
         &self.null
+    }
+
+    /// Mounts directories of the host.
+    pub(crate) fn mounter(&self) -> &Mounter {
+        &self.mounter
     }
 
     /// Waits until one more sandbox may run, and finds a slot for it: one that is prepared for this
@@ -319,6 +328,17 @@ impl Lease {
         self.slot.as_mut().expect("a lease holds its slot until it is dropped")
     }
 
+    /// User id of the slot's payloads where it is not the engine's own.
+    pub(crate) fn user(&self) -> Option<u32> {
+        let slot = self.slot.as_ref()?;
+        (!self.pool.host.user_namespace()).then(|| slot.id())
+    }
+
+    /// Gives the slot back by itself when it is dropped instead of used.
+    pub(crate) fn unused(self) -> Unused {
+        Unused(Some(self))
+    }
+
     /// Returns a slot that was not used.
     pub(crate) fn give_back(mut self) {
         if let Some(slot) = self.slot.take() {
@@ -393,6 +413,23 @@ impl Lease {
         }
         if let Some((class, reserved)) = spare {
             log(pool.add(reserved, &class).await);
+        }
+    }
+}
+
+/// A lease of somebody who may stop waiting for what else is needed.
+pub(crate) struct Unused(Option<Lease>);
+
+impl Unused {
+    pub(crate) fn used(mut self) -> Lease {
+        self.0.take().expect("a lease is taken once")
+    }
+}
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        if let Some(lease) = self.0.take() {
+            lease.give_back();
         }
     }
 }

@@ -95,7 +95,8 @@ pub enum Outcome {
     Processes,
     /// The output limit ended it.
     Output,
-    /// The program failed on a full temporary file system or the file-size limit.
+    /// The program failed on a full temporary file system or the file-size limit, or was ended
+    /// because it had filled its writable directories.
     Disk,
     /// The system call filter killed it: a foreign architecture's call.
     Seccomp,
@@ -276,6 +277,8 @@ stages! {
     Seccomp = 24, "installing the system call filter";
     /// `execve(2)`.
     Exec = 25, "executing the program";
+    /// `move_mount(2)` of a directory of the host.
+    Directory = 26, "showing a directory of the host";
 }
 
 #[cfg(test)]
@@ -286,7 +289,7 @@ mod tests {
     fn stages_keep_their_numbers() {
         assert_eq!(Stage::from_number(Stage::Exec as u64), Some(Stage::Exec));
         assert_eq!(Stage::from_number(0), None);
-        assert_eq!(Stage::from_number(26), None);
+        assert_eq!(Stage::from_number(27), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
-    process::Stdio,
     time::Duration,
 };
 
@@ -17,6 +16,7 @@ use crate::{
     cgroup::{Cgroups, Leaf},
     class::Class,
     error::Error,
+    helper::Helper,
     limits::Limits,
     link::Link,
     policy::Policy,
@@ -32,40 +32,19 @@ use crate::{
 /// How long a slot may take to settle, or to unmount what a run has left.
 const READY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the helper may take to end its slots before it is killed, in milliseconds.
-const END_PATIENCE_MS: u16 = 2000;
-
 /// The zygote's process, ended with all its slots when dropped.
-pub(crate) struct Zygote {
-    link: Link,
-    process: std::process::Child,
-}
+pub(crate) struct Zygote(Helper);
 
 impl Zygote {
-    #[expect(clippy::disallowed_methods, reason = "starts the sandbox itself")]
-    pub(crate) fn spawn(helper: &Path) -> Result<Self, Error> {
-        let (link, theirs) = Link::pair().map_err(Error::io("creating a socket"))?;
-        let process = std::process::Command::new(helper)
-            .arg(zygote::ARGUMENT)
-            // Nothing of the server's environment, which may hold secrets, reaches the helper.
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|source| Error::Host {
-                stage: Stage::Start,
-                detail: helper.display().to_string(),
-                source,
-            })?;
-        Ok(Self { link, process })
+    pub(crate) fn spawn(program: &Path) -> Result<Self, Error> {
+        Ok(Self(Helper::start(program, zygote::ARGUMENT)?))
     }
 
     /// Has it build what all sandboxes share.
     pub(crate) async fn build(&self, template: &Template) -> Result<Facts, Error> {
         self.send(template, &[])?;
         let mut buffer = vec![0; MAX_JSON];
-        let received = self.link.receive(&mut buffer).await;
+        let received = self.0.link.receive(&mut buffer).await;
         let (len, _) = received.map_err(Error::io("starting a helper"))?;
         match serde_json::from_slice(&buffer[..len]) {
             Ok(Built::Ready(facts)) => Ok(facts),
@@ -82,22 +61,7 @@ impl Zygote {
         if text.len() > MAX_JSON {
             return Err(Error::InvalidCommand("too many directories to show".to_owned()));
         }
-        self.link.send(&text, fds).map_err(|_| Error::Stopped)
-    }
-}
-
-impl Drop for Zygote {
-    fn drop(&mut self) {
-        // It ends its slots, waits for them and ends; the groups can be removed after that.
-        self.link.close();
-        let ended = sys::pidfd_open(self.process.id()).is_ok_and(|pidfd| {
-            let mut poll = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-            nix::poll::poll(&mut poll, END_PATIENCE_MS).is_ok_and(|ready| ready > 0)
-        });
-        if !ended {
-            let _ = self.process.kill();
-        }
-        let _ = self.process.wait();
+        self.0.link.send(&text, fds).map_err(|_| Error::Stopped)
     }
 }
 
@@ -170,6 +134,11 @@ impl Slot {
         Ok(slot)
     }
 
+    /// User id of its payloads, as file systems know it.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Options of the tmpfs of a sandbox with these limits.
     pub(crate) fn tmpfs(&self, limits: &Limits) -> CString {
         let (size, inodes, id) = (limits.tmp.0, limits.tmp_inodes, self.id);
@@ -217,6 +186,8 @@ impl Slot {
             env: &[],
             tmpfs: &tmpfs,
             files: &[],
+            collects: false,
+            directories: &[],
             alarm: 0,
             limits: [UNLIMITED; LIMITS.len()],
         };

@@ -4,6 +4,8 @@
 use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
+    pin::pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,16 +15,18 @@ use tokio::{
 };
 
 use crate::{
+    artifacts::{CollectLimits, Kept, Left},
     cgroup::GroupLimits,
-    child::{Child, Chunk, Control},
+    child::{Child, Chunk, Concluded, Control},
     command::{Command, Prepared},
     conclusion::{Facts, Killed},
+    directory::{DiskWatch, Shown},
     error::Error,
     host::Host,
     limits::{Bytes, Limits},
     pool::Lease,
     protection::Protection,
-    report::{ExitReport, Stage, Start},
+    report::{Stage, Start},
     sampling,
     slots::{self, Init, Slot},
     stdio::{self, Pipes},
@@ -53,12 +57,13 @@ pub(crate) fn start(
     mut lease: Lease,
     command: Command,
     prepared: &Prepared,
+    shown: Shown,
     protections: Vec<Protection>,
 ) -> Result<Child, Error> {
     let (chunks, output) = mpsc::channel(CHUNKS);
     let (control, requests) = mpsc::unbounded_channel();
     let (conclude, report) = oneshot::channel();
-    let (run, pipes) = match send(&mut lease, command, prepared, chunks) {
+    let (run, pipes) = match send(&mut lease, command, prepared, shown, chunks) {
         Ok(sent) => sent,
         Err(error) => {
             lease.give_up();
@@ -67,10 +72,15 @@ pub(crate) fn start(
     };
     #[expect(clippy::disallowed_methods, reason = "joined by its permit: Engine::shutdown")]
     tokio::spawn(async move {
-        let lost = run.supervise(&mut lease, pipes, requests, protections, conclude).await;
+        let kept = Arc::new(Kept);
+        let still_kept = Arc::downgrade(&kept);
+        let (concluded, lost) = run.supervise(&mut lease, pipes, requests, protections, kept).await;
+        // A caller who does not wait does not want to know.
+        let _ = conclude.send(concluded);
         // The caller first: it may be on this thread, and its report is ready.
         tokio::task::yield_now().await;
-        lease.settle(lost).await;
+        // The memory of what was left stays charged to the slot's group, so that it has to go.
+        lease.settle(lost || still_kept.strong_count() > 0).await;
     });
     Ok(Child { output, control, report })
 }
@@ -81,6 +91,7 @@ fn send(
     lease: &mut Lease,
     command: Command,
     prepared: &Prepared,
+    shown: Shown,
     chunks: mpsc::Sender<Chunk>,
 ) -> Result<(Run, Pipes), Error> {
     let begun = Instant::now();
@@ -102,7 +113,8 @@ fn send(
     slot.leaf.apply(&group_limits(&host, &limits)).map_err(Error::io("limiting a cgroup"))?;
     let plan_len = write_plan(slot, &host, prepared, &limits, waiting.as_ref())?;
     let request = Order::Request(Request { plan_len });
-    let fds = [stdin.as_raw_fd(), outputs[0].as_raw_fd(), outputs[1].as_raw_fd()];
+    let mut fds = vec![stdin.as_raw_fd(), outputs[0].as_raw_fd(), outputs[1].as_raw_fd()];
+    fds.extend(shown.mounts.iter().map(AsRawFd::as_raw_fd));
     facts.slot_lost |= slot.link.send(&request.encode(), &fds).is_err();
     let (samples, processors) = (host.samples(), processors(&host, &limits));
     let run = Run {
@@ -116,6 +128,9 @@ fn send(
         give_up_at: None,
         given_up: false,
         chunks: Some(chunks),
+        watch: DiskWatch::new(shown.counted, limits.directories),
+        collect: command.collect,
+        out: None,
         limits,
         facts,
     };
@@ -138,8 +153,10 @@ fn write_plan(
         env: &prepared.env,
         tmpfs: if fits { c"" } else { &tmpfs },
         files: &prepared.files,
+        collects: prepared.collects,
+        directories: &prepared.directories,
         alarm: u32::try_from(limits.wall.as_secs() + INIT_PATIENCE).unwrap_or(u32::MAX),
-        limits: process_limits(host, limits),
+        limits: process_limits(host, limits, prepared.writes_directories),
     };
     slot.plans.write(&contents).map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => Error::InvalidCommand(format!(
@@ -162,7 +179,7 @@ fn group_limits(host: &Host, limits: &Limits) -> GroupLimits {
 
 /// The limits of each single process, in the order of [`LIMITS`]; where groups are missing they
 /// stand in for them.
-fn process_limits(host: &Host, limits: &Limits) -> [u64; LIMITS.len()] {
+fn process_limits(host: &Host, limits: &Limits, writes_directories: bool) -> [u64; LIMITS.len()] {
     let groups = host.groups();
     let cpu = limits.cpu_time.map_or(UNLIMITED, |time| time.as_secs() + 1);
     let processes = match &groups.pids {
@@ -176,7 +193,10 @@ fn process_limits(host: &Host, limits: &Limits) -> [u64; LIMITS.len()] {
         Ok(()) => UNLIMITED,
         Err(_) => limits.memory.0.saturating_mul(2).saturating_add(Bytes::mib(64).0),
     };
-    [limits.open_files, limits.file_size.map_or(UNLIMITED, |size| size.0), cpu, processes, data]
+    // No single file may be larger than all that could hold it.
+    let roomy = limits.directories.max(limits.tmp);
+    let file_size = limits.file_size.or(writes_directories.then_some(roomy));
+    [limits.open_files, file_size.map_or(UNLIMITED, |size| size.0), cpu, processes, data]
 }
 
 /// How many processors a sandbox can keep busy at once.
@@ -207,21 +227,26 @@ struct Run {
     given_up: bool,
     /// `None` once the caller wants no more output.
     chunks: Option<mpsc::Sender<Chunk>>,
+    watch: DiskWatch,
+    collect: Option<CollectLimits>,
+    /// The directory for files that the caller is to have.
+    out: Option<OwnedFd>,
     limits: Limits,
     facts: Facts,
 }
 
 impl Run {
-    /// Watches over the run to its end and sends the report. Returns whether the slot is lost.
+    /// Watches over the run to its end. Returns what came of it, and whether the slot is lost.
     async fn supervise(
         mut self,
         lease: &mut Lease,
         mut pipes: Pipes,
         mut requests: mpsc::UnboundedReceiver<Control>,
         protections: Vec<Protection>,
-        conclude: oneshot::Sender<ExitReport>,
-    ) -> bool {
+        kept: Arc<Kept>,
+    ) -> (Concluded, bool) {
         let mut event = [0; Event::SIZE];
+        let mut over_disk = pin!(std::mem::take(&mut self.watch).exceeded());
         let mut next_tick = self.begun + self.tick;
         // What could not be killed may never close its pipes.
         while !self.is_over() || !(pipes.are_closed() || self.given_up) {
@@ -240,6 +265,10 @@ impl Run {
                     self.look(slot);
                     next_tick = Instant::now() + self.tick;
                 }
+                // Polled no more once it is ready, as it is the cause then.
+                () = &mut over_disk, if self.facts.killed.is_none() && !self.is_over() => {
+                    self.kill(Killed::Disk, slot);
+                }
                 request = requests.recv(), if !self.is_over() => self.on_request(request, slot),
                 chunk = pipes.next(self.chunks.as_ref()), if !pipes.are_closed() => {
                     match chunk {
@@ -256,9 +285,9 @@ impl Run {
         self.facts.group = slot.leaf.usage();
         self.facts.tree_empty = self.facts.gone.is_some() && slot.leaf.is_empty() != Some(false);
         let lost = self.facts.slot_lost;
-        // A caller who does not wait does not want to know.
-        let _ = conclude.send(self.facts.report(protections));
-        lost
+        let left = self.out.zip(self.collect);
+        let left = left.map(|(directory, limits)| Left { directory, limits, kept });
+        (Concluded { report: self.facts.report(protections), left }, lost)
     }
 
     fn is_over(&self) -> bool {
@@ -284,11 +313,11 @@ impl Run {
         }
     }
 
-    fn on_event(&mut self, event: Event, pidfd: Option<OwnedFd>, slot: &mut Slot) {
+    fn on_event(&mut self, event: Event, descriptor: Option<OwnedFd>, slot: &mut Slot) {
         match event {
             Event::Ready | Event::Prepared => {}
             Event::Started { pid } => {
-                self.init = pidfd.map(|pidfd| Init::new(pid, pidfd));
+                self.init = descriptor.map(|pidfd| Init::new(pid, pidfd));
                 // What was asked for before there was anyone to be told.
                 if let (Some(init), Some(_)) = (&self.init, self.kill_at) {
                     init.signal(libc::SIGTERM);
@@ -297,6 +326,7 @@ impl Run {
                     self.kill(cause, slot);
                 }
             }
+            Event::Collects => self.out = descriptor,
             Event::Exited(exited) => self.facts.exited = Some(exited),
             Event::Failed { stage, errno } => {
                 self.facts.failed = Some((stage, errno));

@@ -8,6 +8,7 @@
 mod files;
 mod gate;
 mod message;
+mod mounts;
 mod process;
 mod rights;
 
@@ -24,6 +25,7 @@ pub(crate) use self::{
     },
     gate::Gate,
     message::{Received, receive, send},
+    mounts::{clone_mount, map_ids_of_mount, user_namespace},
     process::{
         Ended, Forked, Stack, Used, alarm, can_start_sandboxes, default_signals, execve, exit_now,
         fork, handle_signal, hold_mounts, ignore, kill, monotonic_ns, pidfd_open,

@@ -13,7 +13,7 @@
 //! When the server goes, the zygote reads end-of-file and ends; each process below is killed by its
 //! parent's death (`PR_SET_PDEATHSIG`), and an init takes its whole pid namespace with it.
 
-mod identity;
+pub(crate) mod identity;
 mod init;
 mod payload;
 pub(crate) mod plan;
@@ -55,12 +55,16 @@ pub(crate) const WRITABLE_PARENT: &str = "/automa";
 pub(crate) const JOB_DIR: &str = "/automa/job";
 /// Working directory of the payload, where its files are.
 pub(crate) const WORK_DIR: &str = "/automa/job/work";
+/// Where directories of the host are shown.
+pub(crate) const DATA_DIR: &str = "/automa/job/data";
+/// Where the payload leaves files for its caller.
+pub(crate) const OUT_DIR: &str = "/automa/job/out";
 
 /// A step that failed, for the report.
 #[derive(Debug)]
 pub(crate) struct Failure {
     stage: Stage,
-    errno: i32,
+    pub(crate) errno: i32,
     /// Path or other context; only the zygote, which may allocate, fills this in.
     detail: String,
 }
@@ -109,12 +113,18 @@ pub(crate) struct Confinement {
 
 /// Runs the zygote on its inherited socket; never returns.
 pub(crate) fn main() -> ! {
+    run_helper(ARGUMENT, c"automa-zygote", serve)
+}
+
+/// Runs a helper process on its inherited socket; never returns.
+pub(crate) fn run_helper(argument: &str, name: &CStr, serve: fn(OwnedFd) -> io::Result<()>) -> ! {
     if let Err(problem) = check_parent() {
         // The only place where this side speaks to a person: somebody ran the hidden command.
-        eprintln!("automa {ARGUMENT}: {problem}; this command is for Automa's own use");
+        eprintln!("automa {argument}: {problem}; this command is for Automa's own use");
         sys::exit_now(125);
     }
-    sys::exit_now(i32::from(serve().is_err()))
+    let result = settle(name).and_then(serve);
+    sys::exit_now(i32::from(result.is_err()))
 }
 
 /// Makes sure that standard input is a packet socket made by our parent.
@@ -128,8 +138,7 @@ fn check_parent() -> Result<(), &'static str> {
     Ok(())
 }
 
-fn serve() -> io::Result<()> {
-    let socket = settle()?;
+fn serve(socket: OwnedFd) -> io::Result<()> {
     let Some((template, _)) = protocol::receive_json::<Template>(&socket)? else { return Ok(()) };
     let shared = match template::build(&template) {
         Ok((shared, facts)) => {
@@ -163,8 +172,8 @@ fn end_slots() {
 
 /// Gives this process a clean start whatever the embedding program was: no inherited descriptors,
 /// default signals, one thread. Returns the socket, moved away from standard input.
-fn settle() -> io::Result<OwnedFd> {
-    sys::set_name(c"automa-zygote");
+fn settle(name: &CStr) -> io::Result<OwnedFd> {
+    sys::set_name(name);
     sys::default_signals();
     sys::ignore(libc::SIGCHLD);
     // A session of its own: Ctrl-C in the server's terminal is the server's business. What we send

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod api;
+mod artifacts;
 mod bad_input;
 mod degraded;
+mod directories;
 mod documentation;
 mod durable;
 mod examples;

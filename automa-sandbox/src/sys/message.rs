@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Most descriptors that one message carries.
-pub(crate) const MAX_FDS: usize = 8;
+pub(crate) const MAX_FDS: usize = 12;
 
 /// Room for the control message of `MAX_FDS` descriptors, aligned for `cmsghdr`.
 #[repr(C, align(8))]

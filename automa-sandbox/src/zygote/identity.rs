@@ -20,7 +20,7 @@ const FIRST_UID: u32 = 0x7000_0000;
 const UIDS_EACH: u32 = 64;
 
 /// Whether this process may do all of it as root, without a user namespace.
-pub(super) fn privileged() -> bool {
+pub(crate) fn privileged() -> bool {
     // CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_SYS_CHROOT, CAP_SYS_ADMIN (linux/capability.h).
     let needed = [6, 7, 8, 18, 21].iter().fold(0u64, |set, bit| set | 1 << bit);
     geteuid().is_root() && sys::effective_capabilities() & needed == needed
@@ -50,7 +50,7 @@ fn is_mapped(map: &str, first: u32, count: u64) -> bool {
 
 /// Enters a user and a mount namespace of this user's own. Returns how many supplementary groups
 /// stay with the process, as only root may drop them.
-pub(super) fn enter_user_namespace() -> Result<usize, Failure> {
+pub(crate) fn enter_user_namespace() -> Result<usize, Failure> {
     let (uid, gid) = (geteuid(), getegid());
     let kept = getgroups().map_or(0, |groups| groups.iter().filter(|&&group| group != gid).count());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).at(Stage::UserNamespace, "")?;

@@ -12,9 +12,10 @@ use std::{
 };
 
 use nix::{
-    fcntl::OFlag,
+    fcntl::{OFlag, open},
     poll::{PollFd, PollFlags, PollTimeout},
-    unistd::pipe2,
+    sys::stat::Mode,
+    unistd::{Gid, Uid, chown, pipe2},
 };
 
 use super::{
@@ -25,11 +26,15 @@ use super::{
 };
 use crate::{
     report::Stage,
-    sys::{self, Ended, Gate, Mapping, Stack},
+    sys::{self, Ended, Gate, Mapping, Received, Stack},
 };
 
 /// [`super::JOB_DIR`] as the kernel wants it.
 pub(super) const JOB: &CStr = c"/automa/job";
+/// [`super::DATA_DIR`] likewise.
+const DATA: &CStr = c"/automa/job/data";
+/// [`super::OUT_DIR`] likewise.
+const OUT: &CStr = c"/automa/job/out";
 
 /// Exit status of an init whose own clock ended the run.
 pub(crate) const OVERDUE: i32 = 124;
@@ -152,11 +157,12 @@ fn start_at_once<'a>(
     plan: &'a OnceCell<Plan<'a>>,
     setup: &payload::Setup<'a>,
 ) -> Step<libc::pid_t> {
-    let (request, stdio) = receive(start.socket)?;
+    let (request, stdio, mounts) = receive(start.socket)?;
     setup.marks.pass(Mark::Requested);
     let plan = read(plan, start.memory, request.plan_len)?;
     sys::mount_new(c"tmpfs", JOB, MOUNT_FLAGS, plan.tmpfs_options())
         .map_err(at(Stage::MountJob))?;
+    furnish(plan, mounts, start.socket, start.uid)?;
     setup.marks.pass(Mark::JobMounted);
     sys::alarm(plan.alarm());
     setup.gate.open(task(plan, &stdio));
@@ -186,12 +192,13 @@ fn start_prepared<'a>(
             return Ok(None);
         }
         Event::Prepared.send(socket, None::<&OwnedFd>).map_err(at(Stage::Start))?;
-        let (request, stdio) = receive(socket)?;
+        let (request, stdio, mounts) = receive(socket)?;
         marks.pass(Mark::Requested);
         let plan = read(plan, memory, request.plan_len)?;
         if plan.has_tmpfs_options() {
             sys::remount(JOB, MOUNT_FLAGS, plan.tmpfs_options()).map_err(at(Stage::MountJob))?;
         }
+        furnish(plan, mounts, socket, setup.uid)?;
         sys::alarm(plan.alarm());
         gate.open(task(plan, &stdio));
         // Ours, which the payload uses, have to stay until its exec.
@@ -204,8 +211,38 @@ fn start_prepared<'a>(
     Ok(pid)
 }
 
+/// Makes the directory for files that the caller is to have, and attaches the host's directories.
+/// Nothing runs yet that could be in the way.
+fn furnish(plan: &Plan<'_>, mut mounts: Received, socket: &OwnedFd, uid: Option<u32>) -> Step<()> {
+    if plan.collects() {
+        let out = make_out(uid).map_err(at(Stage::Files))?;
+        Event::Collects.send(socket, Some(&out)).map_err(at(Stage::Files))?;
+    }
+    for (target, index) in plan.directories().zip(Request::STDIO..) {
+        if index == Request::STDIO {
+            sys::make_dir(DATA, 0o755).map_err(at(Stage::Directory))?;
+        }
+        let mount = mounts.take(index).ok_or_else(|| at(Stage::Directory)(protocol_error()))?;
+        sys::make_dir(target, 0o755).map_err(at(Stage::Directory))?;
+        sys::attach_tree(mount.as_fd(), target).map_err(at(Stage::Directory))?;
+    }
+    Ok(())
+}
+
+/// Makes the directory, for the payload to write to, and opens it.
+fn make_out(uid: Option<u32>) -> io::Result<OwnedFd> {
+    sys::make_dir(OUT, 0o755)?;
+    let owner = uid.map(Uid::from_raw);
+    chown(OUT, owner, owner.map(|owner| Gid::from_raw(owner.as_raw())))?;
+    Ok(open(OUT, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+fn protocol_error() -> io::Error {
+    io::Error::from_raw_os_error(libc::EPROTO)
+}
+
 /// Waits for the request.
-fn receive(socket: &OwnedFd) -> Step<(Request, [OwnedFd; 3])> {
+fn receive(socket: &OwnedFd) -> Step<(Request, [OwnedFd; Request::STDIO], Received)> {
     let mut buffer = [0; Order::SIZE];
     loop {
         match sys::receive(socket.as_fd(), &mut buffer, 0) {
@@ -217,9 +254,9 @@ fn receive(socket: &OwnedFd) -> Step<(Request, [OwnedFd; 3])> {
             Ok((len, mut fds)) => {
                 return match (Order::decode(&buffer[..len]), [0, 1, 2].map(|at| fds.take(at))) {
                     (Some(Order::Request(request)), [Some(stdin), Some(stdout), Some(stderr)]) => {
-                        Ok((request, [stdin, stdout, stderr]))
+                        Ok((request, [stdin, stdout, stderr], fds))
                     }
-                    _ => Err((Stage::Plan, io::Error::from_raw_os_error(libc::EPROTO))),
+                    _ => Err((Stage::Plan, protocol_error())),
                 };
             }
         }

@@ -49,7 +49,10 @@ mod word {
     pub(super) const FILES: usize = 5;
     pub(super) const FILE_COUNT: usize = 6;
     pub(super) const ALARM: usize = 7;
-    pub(super) const LIMITS: usize = 8;
+    pub(super) const COLLECTS: usize = 8;
+    pub(super) const DIRECTORIES: usize = 9;
+    pub(super) const DIRECTORY_COUNT: usize = 10;
+    pub(super) const LIMITS: usize = 11;
     pub(super) const COUNT: usize = LIMITS + super::LIMITS.len();
 }
 
@@ -62,6 +65,10 @@ pub(crate) struct Contents<'a> {
     pub(crate) tmpfs: &'a CStr,
     /// Absolute path, mode and content of files to make before the program starts.
     pub(crate) files: &'a [(CString, u32, Vec<u8>)],
+    /// Whether there is a directory for files that its caller is to have.
+    pub(crate) collects: bool,
+    /// Absolute paths at which the mounts are attached that come with the request.
+    pub(crate) directories: &'a [CString],
     /// Seconds after which init ends the run although the server did not.
     pub(crate) alarm: u32,
     pub(crate) limits: [u64; LIMITS.len()],
@@ -122,7 +129,8 @@ impl Contents<'_> {
         let argv = word::COUNT;
         let envp = argv + self.args.len() + 1;
         let files = envp + self.env.len() + 1;
-        let mut words = vec![0u64; files + self.files.len() * 4];
+        let directories = files + self.files.len() * 4;
+        let mut words = vec![0u64; directories + self.directories.len()];
         let mut bytes = Vec::new();
         let base = words.len() * WORD;
         let mut append = |data: &[u8]| {
@@ -138,12 +146,18 @@ impl Contents<'_> {
         words[word::FILES] = (files * WORD) as u64;
         words[word::FILE_COUNT] = self.files.len() as u64;
         words[word::ALARM] = u64::from(self.alarm);
+        words[word::COLLECTS] = u64::from(self.collects);
+        words[word::DIRECTORIES] = (directories * WORD) as u64;
+        words[word::DIRECTORY_COUNT] = self.directories.len() as u64;
         words[word::LIMITS..word::COUNT].copy_from_slice(&self.limits);
         for (slot, string) in words[argv..].iter_mut().zip(self.args) {
             *slot = append(string.as_bytes_with_nul());
         }
         for (slot, string) in words[envp..].iter_mut().zip(self.env) {
             *slot = append(string.as_bytes_with_nul());
+        }
+        for (entry, target) in words[directories..].iter_mut().zip(self.directories) {
+            *entry = append(target.as_bytes_with_nul());
         }
         for (entry, (path, mode, data)) in words[files..].chunks_exact_mut(4).zip(self.files) {
             entry[0] = append(path.as_bytes_with_nul());
@@ -192,6 +206,9 @@ impl<'a> Plan<'a> {
             let [path, _, data, len] = self.file_entry(index)?;
             (self.holds(path, 1) && self.holds(data, len)).then_some(())?;
         }
+        for index in 0..self.word(word::DIRECTORY_COUNT)? {
+            self.directory(index)?;
+        }
         Some(())
     }
 
@@ -233,6 +250,12 @@ impl<'a> Plan<'a> {
         ])
     }
 
+    fn directory(&self, index: u64) -> Option<&CStr> {
+        let first = self.word(word::DIRECTORIES)? as usize / WORD;
+        let path = self.word(first.checked_add(index as usize)?)?;
+        CStr::from_bytes_until_nul(self.block.get(path as usize..)?).ok()
+    }
+
     /// Address of what the header's word `index` refers to; null never, as `read` has checked it.
     fn address(&self, index: usize) -> *const u8 {
         match self.word(index) {
@@ -270,6 +293,17 @@ impl<'a> Plan<'a> {
     /// Seconds until init ends the run by itself.
     pub(crate) fn alarm(&self) -> u32 {
         self.word(word::ALARM).unwrap_or(0) as u32
+    }
+
+    /// Whether to make a directory for files that the caller is to have.
+    pub(crate) fn collects(&self) -> bool {
+        self.word(word::COLLECTS) == Some(1)
+    }
+
+    /// Where to attach the mounts that came with the request, in their order.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &CStr> {
+        let count = self.word(word::DIRECTORY_COUNT).unwrap_or(0);
+        (0..count).filter_map(|index| self.directory(index))
     }
 
     /// Resource limits to lower, as `(resource, value)`.
@@ -317,6 +351,8 @@ mod tests {
             env: &[c("A=1")],
             tmpfs: c"size=1",
             files: &[(c("/x"), 0o644, b"hello".to_vec()), (c("/empty"), 0o755, Vec::new())],
+            collects: true,
+            directories: &[c("/data/a"), c("/data/b")],
             alarm: 7,
             limits: [64, UNLIMITED, 3, UNLIMITED, UNLIMITED],
         }
@@ -329,6 +365,8 @@ mod tests {
         let mut memory = memory(&block);
         let plan = Plan::read(&mut memory, block.len() as u64).unwrap();
         assert_eq!(plan.alarm(), 7);
+        assert!(plan.collects());
+        assert_eq!(plan.directories().collect::<Vec<_>>(), [c"/data/a", c"/data/b"]);
         let limits: Vec<_> = plan.limits().collect();
         assert_eq!(limits, [(libc::RLIMIT_NOFILE, 64), (libc::RLIMIT_CPU, 3)]);
         let files: Vec<_> = plan.files().map(|(_, mode, data)| (mode, data.to_vec())).collect();
@@ -356,6 +394,8 @@ mod tests {
                 env: &[],
                 tmpfs: c"",
                 files: &files,
+                collects: false,
+                directories: &[],
                 alarm: 1,
                 limits: [UNLIMITED; LIMITS.len()],
             };
@@ -405,6 +445,7 @@ mod tests {
             if let Ok(plan) = Plan::read(&mut memory, block.len() as u64) {
                 prop_assert!(plan.files().all(|(_, _, data)| data.len() <= block.len()));
                 prop_assert!(plan.limits().count() <= LIMITS.len());
+                prop_assert!(plan.directories().count() <= block.len());
             }
         }
     }

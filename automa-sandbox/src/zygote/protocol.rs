@@ -94,7 +94,8 @@ pub(crate) enum Order {
     /// To a slot: make a sandbox up to the point where it has to be known what it runs.
     /// Descriptor: the cgroup directory its init is born in, where there is one.
     Prepare(Prepare),
-    /// To the sandbox's init: run the plan in the slot's memory. Descriptors: stdin, stdout, stderr.
+    /// To the sandbox's init: run the plan in the slot's memory. Descriptors: stdin, stdout, stderr,
+    /// and the mounts that the plan has places for.
     Request(Request),
 }
 
@@ -109,6 +110,11 @@ pub(crate) struct Prepare {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) plan_len: u64,
+}
+
+impl Request {
+    /// Descriptors for standard input, output and error.
+    pub(crate) const STDIO: usize = 3;
 }
 
 const ORDER_WORDS: usize = 2 + CLASS_WORDS;
@@ -207,6 +213,8 @@ pub(crate) enum Event {
     Started { pid: u32 },
     /// The sandbox waits for its request.
     Prepared,
+    /// The directory for files that the caller is to have comes along.
+    Collects,
     /// The payload ended.
     Exited(Exited),
     /// Init and with it every process of the sandbox is gone and reaped.
@@ -243,6 +251,7 @@ impl Event {
                 words[9..].copy_from_slice(marks);
             }
             Self::Prepared => words[0] = 6,
+            Self::Collects => words[0] = 7,
             Self::Gone { status, used } => words[..5].copy_from_slice(&[
                 5,
                 *status as u64,
@@ -280,6 +289,7 @@ impl Event {
             }),
             5 => Self::Gone { status: words[1] as i32, used },
             6 => Self::Prepared,
+            7 => Self::Collects,
             _ => return None,
         })
     }

@@ -1,5 +1,6 @@
 //! `automa run FILE`: one script, one sandbox, no server.
 
+mod out;
 mod relay;
 mod report;
 
@@ -14,16 +15,18 @@ use std::{
 
 use automa_core::script::Language;
 use automa_sandbox::{
-    Bytes, Command, Engine, EngineConfig, Exit, ExitReport, Feature, Limits, Outcome, Policy,
-    Profile, Stdin,
+    Bytes, Command, DirectoryMount, Engine, EngineConfig, Exit, ExitReport, Feature, Limits,
+    Outcome, Policy, Profile, Stdin,
 };
 
+use self::{out::OutDirectory, relay::Ended};
 use super::{EXIT_NOT_RUN, block_on};
 
 /// Arguments of `automa run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit code: the script's own; 128+N if signal N ended it; 124 at a time \
-    limit; 137 at the memory or output limit; 125 if it was not run at all.")]
+    limit; 137 at the memory or output limit; 125 if it was not run at all, or its files could not \
+    be copied.")]
 pub(crate) struct Args {
     /// The script: a .sh or .py file, or one whose #! line names bash or python
     file: PathBuf,
@@ -58,9 +61,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT")]
     allow_net: Vec<String>,
     /// Show a directory or file of the host read-only, at the same path or at INSIDE (not /run:
-    /// sockets in it could be connected to)
+    /// sockets in it could be connected to); one in /automa/job/data as its owner sees it
     #[arg(long, value_name = "PATH[:INSIDE]")]
     mount_ro: Vec<String>,
+    /// Let the script change a directory of the host, shown in /automa/job/data under its name or
+    /// at INSIDE there; what is written belongs to the directory's owner, who cannot be root
+    #[arg(long, value_name = "PATH[:INSIDE]")]
+    mount_rw: Vec<String>,
+    /// Limit on the disk space of these directories, with what was there before
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    disk: Bytes,
+    /// Copy the files that the script leaves where `AUTOMA_OUT` says into this directory, new or
+    /// empty
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Set an environment variable; nothing else is inherited
     #[arg(long, value_name = "K=V", value_parser = variable)]
     env: Vec<(String, String)>,
@@ -121,23 +135,28 @@ pub(crate) fn main(args: Args) -> ExitCode {
     let target = report::Target::find(args.report);
     let result = block_on(execute(args)).map_err(|error| error.to_string()).flatten();
     match result {
-        Ok((report, signal)) => {
+        Ok((Ended { report, signal, .. }, copied)) => {
             let code = exit_code(&report, signal);
             target.write(&report);
-            ExitCode::from(code)
+            copied.map_or_else(|problem| fail(&problem), |()| ExitCode::from(code))
         }
-        Err(problem) => {
-            // Nobody is left to be told when stderr is closed.
-            let _ = writeln!(io::stderr(), "automa: {problem}");
-            ExitCode::from(EXIT_NOT_RUN)
-        }
+        Err(problem) => fail(&problem),
     }
 }
 
-/// Runs the script to its end; with the signal that cancelled it, if one did.
-async fn execute(args: Args) -> Result<(ExitReport, Option<i32>), String> {
+fn fail(problem: &str) -> ExitCode {
+    // Nobody is left to be told when stderr is closed.
+    let _ = writeln!(io::stderr(), "automa: {problem}");
+    ExitCode::from(EXIT_NOT_RUN)
+}
+
+/// Runs the script to its end, and copies what it has left: the inner error is of that.
+async fn execute(mut args: Args) -> Result<(Ended, Result<(), String>), String> {
+    let out = args.out.take().map(OutDirectory::check).transpose()?;
+    let limits = out.as_ref().map(|_| out::limits(args.tmp));
     let warm = args.warm;
     let (command, config) = prepare(args)?;
+    let command = limits.into_iter().fold(command, Command::collect);
     let engine = Engine::start(config).await.map_err(|error| error.to_string())?;
     if warm {
         engine.prewarm(&command, 1).await.map_err(|error| error.to_string())?;
@@ -145,6 +164,11 @@ async fn execute(args: Args) -> Result<(ExitReport, Option<i32>), String> {
     let child = engine.spawn(command).await.map_err(|error| error.to_string())?;
     let result =
         relay::relay(child).await.map_err(|error| format!("cannot pass output on: {error}"));
+    let result = result.map(|ended| {
+        let left = out.zip(ended.artifacts.as_ref());
+        let copied = left.map_or(Ok(()), |(out, artifacts)| out.fill(artifacts));
+        (ended, copied)
+    });
     engine.shutdown().await;
     result
 }
@@ -170,6 +194,7 @@ fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
         processes: args.pids,
         output: args.output,
         tmp: args.tmp,
+        directories: args.disk,
         ..Limits::default()
     };
     let mut policy =
@@ -180,12 +205,23 @@ fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
     let command = language.command(source, &name).map_err(|error| error.to_string())?;
     let command = args.env.into_iter().fold(command, |command, (k, v)| command.env(k, v));
     let command = command.args(args.words).stdin(input(args.stdin.as_deref())?).policy(policy);
-    let command = if args.cold { command.cold() } else { command };
+    let mut command = if args.cold { command.cold() } else { command };
     // Nothing is prepared for a next run, as there is none.
     let mut config = EngineConfig::default().slots(1).warm(0);
     for mount in &args.mount_ro {
-        let (outside, inside) = mount_paths(mount)?;
-        config = config.mount_ro(outside, inside);
+        let (outside, inside) = mount_paths("--mount-ro", mount)?;
+        let inside = inside.unwrap_or_else(|| outside.clone());
+        if inside.starts_with(Command::DATA_DIRECTORY) {
+            command = command.directory(DirectoryMount::new(outside, inside));
+        } else {
+            config = config.mount_ro(outside, inside);
+        }
+    }
+    for mount in &args.mount_rw {
+        let (outside, inside) = mount_paths("--mount-rw", mount)?;
+        let named = || Some(Path::new(Command::DATA_DIRECTORY).join(outside.file_name()?));
+        let inside = inside.or_else(named).unwrap_or_else(|| outside.clone());
+        command = command.directory(DirectoryMount::new(outside, inside).writable());
     }
     Ok((command, config))
 }
@@ -209,12 +245,11 @@ fn input(file: Option<&Path>) -> Result<Stdin, String> {
 }
 
 /// `PATH` or `PATH:INSIDE`, the first relative to where automa was started.
-fn mount_paths(mount: &str) -> Result<(PathBuf, PathBuf), String> {
+fn mount_paths(flag: &str, mount: &str) -> Result<(PathBuf, Option<PathBuf>), String> {
     let (outside, inside) = mount.split_once(':').map_or((mount, None), |(o, i)| (o, Some(i)));
     let outside =
-        std::fs::canonicalize(outside).map_err(|error| format!("--mount-ro {outside}: {error}"))?;
-    let inside = inside.map_or_else(|| outside.clone(), PathBuf::from);
-    Ok((outside, inside))
+        std::fs::canonicalize(outside).map_err(|error| format!("{flag} {outside}: {error}"))?;
+    Ok((outside, inside.map(PathBuf::from)))
 }
 
 fn exit_code(report: &ExitReport, signal: Option<i32>) -> u8 {

@@ -9,7 +9,9 @@ use std::{
     process::ExitCode,
 };
 
-use automa_sandbox::{Command, Engine, EngineConfig, Error, Outcome, Runtime, Start};
+use automa_sandbox::{
+    CollectLimits, Command, DirectoryMount, Engine, EngineConfig, Error, Outcome, Runtime, Start,
+};
 
 struct NotInside;
 
@@ -48,6 +50,8 @@ async fn run() -> Result<bool, Error> {
     for start in [Start::Cold, Start::Warm] {
         let command = || {
             let command = python.command(script, "script.py").stdin(b"input".to_vec());
+            let shown = DirectoryMount::new("/usr/share", "/automa/job/data/shown");
+            let command = command.directory(shown).collect(CollectLimits::default());
             if start == Start::Cold { command.cold() } else { command }
         };
         // A start that fails is reported by init as well.

@@ -2,7 +2,7 @@
 
 use std::{io, os::fd::AsFd, time::Duration};
 
-use automa_sandbox::{Child, Chunk, ExitReport, Stream};
+use automa_sandbox::{Artifacts, Child, Chunk, ExitReport, Stream};
 use nix::{errno::Errno, sys::signal::Signal as Number};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -18,8 +18,17 @@ const PIPE: i32 = Number::SIGPIPE as i32;
 /// What a run is taken to be cancelled by if no signal is known.
 pub(super) const TERM: i32 = Number::SIGTERM as i32;
 
+/// What came of a run.
+pub(super) struct Ended {
+    pub(super) report: ExitReport,
+    /// The files it left, if it was to.
+    pub(super) artifacts: Option<Artifacts>,
+    /// The signal that cancelled it, if one did.
+    pub(super) signal: Option<i32>,
+}
+
 /// Passes output on as it comes, and signals the other way.
-pub(super) async fn relay(mut child: Child) -> io::Result<(ExitReport, Option<i32>)> {
+pub(super) async fn relay(mut child: Child) -> io::Result<Ended> {
     let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let mut cancelled = None;
     // A reader who stalls blocks the thread that writes, and must not block this one.
@@ -53,7 +62,8 @@ pub(super) async fn relay(mut child: Child) -> io::Result<(ExitReport, Option<i3
             break;
         }
     }
-    Ok((child.wait().await, cancelled))
+    let (report, artifacts) = child.collect().await;
+    Ok(Ended { report, artifacts, signal: cancelled })
 }
 
 /// Waits for what may not be there, and then for ever.
