@@ -249,13 +249,38 @@ fn compare(language: &Language, least: usize) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Runs a test of this module once more, with all of it as a user without rights.
+fn again_as_ordinary(test: &str) {
+    let dir = public_dir();
+    let program = dir.path().join("it");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut command = command_of(&program, User::Ordinary);
+    command.args(["--exact", &format!("fidelity::{test}")]).env("AUTOMA_BIN", automa());
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "as an ordinary user:\n{told}");
+}
+
+/// Compares for everybody whom these tests can be.
+fn compare_for_all(test: &str, language: &Language, least: usize) {
+    for user in User::all() {
+        if user == User::Ordinary && geteuid().is_root() {
+            again_as_ordinary(test);
+        } else {
+            compare(language, least);
+        }
+    }
+}
+
 #[test]
 fn python_scripts_do_the_same_as_without_a_sandbox() {
     let env = &[("PYTHONUNBUFFERED", "1")];
-    compare(&Language { runtime: Runtime::python().unwrap(), suffix: "py", env }, 200);
+    let language = Language { runtime: Runtime::python().unwrap(), suffix: "py", env };
+    compare_for_all("python_scripts_do_the_same_as_without_a_sandbox", &language, 200);
 }
 
 #[test]
 fn bash_scripts_do_the_same_as_without_a_sandbox() {
-    compare(&Language { runtime: Runtime::bash().unwrap(), suffix: "sh", env: &[] }, 95);
+    let language = Language { runtime: Runtime::bash().unwrap(), suffix: "sh", env: &[] };
+    compare_for_all("bash_scripts_do_the_same_as_without_a_sandbox", &language, 95);
 }
