@@ -258,6 +258,8 @@ impl From<OwnedFd> for Stdin {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -301,5 +303,32 @@ mod tests {
         assert_eq!(out(command().env("AUTOMA_OUT", "mine")), [CString::from(c"AUTOMA_OUT=mine")]);
         let collected = command().env("AUTOMA_OUT", "mine").collect(CollectLimits::default());
         assert_eq!(out(collected), [CString::from(c"AUTOMA_OUT=/automa/job/out")]);
+    }
+
+    proptest! {
+        /// Whatever a caller gives, it is refused with a sentence, or the kernel can take it.
+        #[test]
+        fn any_command_is_taken_or_refused(
+            program in "/?\\PC{0,9}|\0|/[a-z\0]{0,9}",
+            args in prop::collection::vec("\\PC{0,9}|[a\0]{0,3}", 0..4),
+            name in "\\PC{0,9}|[A-Z]{1,9}|[A=\0]{0,3}",
+            value in "\\PC{0,9}|[a\0]{0,3}",
+            file in "[a-z]{1,9}|[./a\0]{0,4}",
+            mode: u32,
+        ) {
+            let command = Command::new(&*program).args(&args).env(&*name, &*value);
+            match command.file(&*file, mode, "content").prepare() {
+                Ok(prepared) => {
+                    prop_assert_eq!(prepared.args.len(), args.len() + 1);
+                    let variable = CString::new(format!("{name}={value}")).unwrap();
+                    prop_assert!(prepared.env.contains(&variable));
+                    let (path, mode, _) = &prepared.files[0];
+                    let path = std::path::Path::new(path.to_str().unwrap());
+                    prop_assert_eq!(path.parent(), Some(std::path::Path::new(zygote::WORK_DIR)));
+                    prop_assert!(*mode <= 0o777);
+                }
+                Err(error) => prop_assert!(error.to_string().len() > 10),
+            }
+        }
     }
 }
