@@ -388,7 +388,10 @@ impl Lease {
         let _ = slot.leaf.kill();
         drop(slot);
         match self.pool.new_slot(index).await {
-            Ok(slot) => self.pool.put(slot),
+            Ok(mut slot) => {
+                slot.due = self.next.take().filter(|_| self.pool.prepares);
+                self.pool.put(slot);
+            }
             Err(error) => {
                 self.pool.present.add_permits(1);
                 tracing::error!(index, %error, "a sandbox slot could not be replaced");
@@ -401,13 +404,14 @@ impl Lease {
     pub(crate) async fn settle(mut self, lost: bool) {
         // The run is over; nobody has to wait for what is still to be done.
         self.permit = None;
-        if lost || self.slot().recover().await.is_err() {
-            return self.replace().await;
-        }
         let pool = self.pool.clone();
         let spare = self.missed.take().filter(|_| pool.prepares).zip(pool.reserve());
-        self.slot().due = self.next.take().filter(|_| pool.prepares);
-        self.give_back();
+        if lost || self.slot().recover().await.is_err() {
+            self.replace().await;
+        } else {
+            self.slot().due = self.next.take().filter(|_| pool.prepares);
+            self.give_back();
+        }
         while let Some((class, lease)) = pool.due() {
             log(lease.prepare(class).await);
         }

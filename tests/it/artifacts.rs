@@ -4,10 +4,11 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::PathBuf,
+    time::Instant,
 };
 
 use automa_sandbox::{
-    Bytes, CollectLimits, Engine, EngineConfig, Limits, Outcome, Policy, Runtime, SkipReason,
+    Bytes, CollectLimits, Engine, EngineConfig, Limits, Outcome, Policy, Runtime, SkipReason, Start,
 };
 use automa_tests::{Run, Script, User, automa, bash, host, public_dir, python};
 use tempfile::TempDir;
@@ -228,6 +229,17 @@ fn the_next_sandbox_does_not_pay_for_what_the_last_left() {
             assert_eq!(file.metadata().unwrap().blocks(), (60 << 20) / 512);
         }
         drop(kept);
+        // The slot in its place is prepared like any other.
+        let deadline = Instant::now() + host::DEADLINE;
+        loop {
+            let command = Runtime::bash().unwrap().command("", "x.sh");
+            let command = command.collect(CollectLimits::default());
+            let output = engine.output(command).await.unwrap();
+            if output.report.start == Start::Warm {
+                break;
+            }
+            assert!(Instant::now() < deadline, "no sandbox is prepared");
+        }
         engine.shutdown().await;
         let own = std::process::id();
         host::eventually("the groups are gone", || host::groups_of(own).is_empty());
