@@ -193,15 +193,19 @@ impl Slot {
         };
         let plan_len = self.plans.write(&guess).map_err(Error::io("writing the plan"))?;
         self.order(class.clone(), plan_len).map_err(|_| Error::Stopped)?;
-        let (mut init, mut failed) = (None, None);
-        loop {
+        let (mut init, mut failed, mut ready) = (None, None, false);
+        // Slot and init tell at the same time: in any order.
+        let init = loop {
+            if let Some(init) = init.take_if(|_| ready) {
+                break init;
+            }
             match next_event(&self.link).await? {
                 (Event::Started { pid }, Some(pidfd)) => init = Some(Init::new(pid, pidfd)),
+                (Event::Prepared, _) => ready = true,
                 (Event::Failed { stage, errno }, _) => {
                     failed = Some((stage, io::Error::from_raw_os_error(errno)));
                 }
-                (Event::Prepared, _) => break,
-                // Without an init that could end there was none.
+                // It has ended, if it ever was.
                 (Event::Ready, _) => {
                     let (stage, source) = failed.unwrap_or_else(|| {
                         (Stage::ClonePayload, io::ErrorKind::UnexpectedEof.into())
@@ -210,8 +214,7 @@ impl Slot {
                 }
                 _ => {}
             }
-        }
-        let init = init.ok_or(Error::Stopped)?;
+        };
         // What was used so far is nobody's.
         self.leaf.begin().map_err(Error::io("reading a cgroup"))?;
         self.prepared = Some(Prepared { class: class.clone(), init, tmpfs, since: Instant::now() });
