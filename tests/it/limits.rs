@@ -259,6 +259,33 @@ fn output_is_cut_exactly_at_its_limit() {
     }
 }
 
+/// Output that is passed on is not kept: the program that runs the script stays as small as it was.
+#[test]
+fn a_flood_of_output_is_not_kept_in_memory() {
+    let source = "echo ready; read _; head -c 60M /dev/zero; head -c 2M /dev/urandom >&2
+        echo; echo done; read _";
+    for user in User::all() {
+        let script = bash(source).flags("--output 100M --stdin - --wall 60s --cpus 2");
+        let mut running = script.start_as(user);
+        assert_eq!(running.line(), "ready\n");
+        let before = peak_of(running.pid());
+        running.send("go\n");
+        assert_eq!(running.line().len(), (60 << 20) + 1);
+        assert_eq!(running.line(), "done\n");
+        let after = peak_of(running.pid());
+        assert!(after < before + Bytes::mib(8).0, "{user:?}: {before} and then {after} bytes");
+        running.send("end\n");
+        running.end().exited(0);
+    }
+}
+
+/// The most memory that a process has had, in bytes: `VmHWM` of `proc_pid_status(5)`.
+fn peak_of(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
 #[test]
 fn output_up_to_its_limit_is_no_flood() {
     for user in User::all() {

@@ -30,7 +30,7 @@ use std::{
     },
 };
 
-use automa_sandbox::{Outcome, Runtime};
+use automa_sandbox::{Outcome, Runtime, Start};
 use automa_tests::{Run, Script, User, automa, bash, command_of, host, python};
 
 /// Attempts in Python, and what must become of each: `ok`, the name of an error, or a text.
@@ -53,17 +53,44 @@ use numbers;
 #[derive(Debug, Clone, Copy)]
 struct World {
     user: User,
+    start: Start,
 }
 
 impl World {
     fn all() -> Vec<Self> {
-        User::all().into_iter().map(|user| Self { user }).collect()
+        let both = |user| [Start::Cold, Start::Warm].map(|start| Self { user, start });
+        let mut worlds: Vec<_> = User::all().into_iter().flat_map(both).collect();
+        if emulated() {
+            worlds.retain(|world| (world.user == User::Root) == (world.start == Start::Cold));
+        }
+        worlds
+    }
+
+    /// Has a script started as it is here.
+    fn arrange(self, script: Script) -> Script {
+        match self.start {
+            Start::Cold => script.flags("--cold"),
+            Start::Warm => script.flags("--warm"),
+        }
+    }
+
+    /// What the kernel says of all that lies below /proc/1: where init has looked at itself in there,
+    /// as in a prepared sandbox, it remembers the name and says that it is forbidden.
+    fn hidden(self) -> &'static str {
+        if self.start == Start::Warm { "EPERM" } else { "ENOENT" }
     }
 
     /// Those of one user.
     fn of(user: User) -> Vec<Self> {
         Self::all().into_iter().filter(|world| world.user == user).collect()
     }
+}
+
+/// Whether this machine is a slow, emulated one, as `tests/vm-tests` says: there each user has one of
+/// the two ways to start.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests")]
+fn emulated() -> bool {
+    std::env::var("AUTOMA_EMULATED").is_ok()
 }
 
 /// A series of attempts made by one Python program.
@@ -106,7 +133,7 @@ impl Attempts {
         expected: Expected<'_>,
         around: impl FnOnce(&Command) -> Command,
     ) {
-        let script = self.script(expected).flags(AMPLE);
+        let script = world.arrange(self.script(expected)).flags(AMPLE);
         let output = around(&script.command(world.user, Path::new("/dev/null"))).output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes);
         compare(
@@ -180,12 +207,14 @@ fn shell(world: World, source: &str) -> String {
 fn watched(script: Script, world: World) -> Run {
     let mark = new_mark();
     let before = Host::now();
+    let script = world.arrange(script);
     let run = script.flag("--env", &format!("PROBE={mark}")).run_as(world.user);
     assert_eq!(processes_with(&mark), Vec::<u32>::new(), "left behind by {run:#?}");
     assert_eq!(groups_of(run.pid), Vec::<PathBuf>::new(), "left behind by {run:#?}");
     assert_eq!(Host::now(), before, "the host was changed by {run:#?}");
     if let Some(report) = &run.report {
         assert!(report.tree_empty, "{run:#?}");
+        assert_eq!(report.start, world.start, "{run:#?}");
     }
     run
 }

@@ -1,7 +1,7 @@
 """What every attempt has at hand: raw system calls, and a name for what became of each."""
 
 import ctypes, errno, fcntl, json, mmap, os, resource, signal, socket, stat, struct, sys
-import tempfile, threading, time
+import threading, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long

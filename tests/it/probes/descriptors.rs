@@ -24,6 +24,7 @@ fn only_standard_descriptors_are_there() {
         \x20                 [os.get_inheritable(fd) for fd in own]]))\n";
     for world in World::all() {
         let script = python(source).flags(AMPLE);
+        let script = world.arrange(script);
         let own = script.command(world.user, Path::new("/dev/null"));
         let leak = "exec 5</etc 6</etc/passwd 7<>/dev/null 9</ 100</proc; exec \"$@\"";
         let mut command = command_of("/bin/bash".as_ref(), world.user);
@@ -109,6 +110,7 @@ fn a_lost_reader_ends_the_script() {
     for world in World::all() {
         let mark = new_mark();
         let script = bash("while :; do echo line; done").flag("--env", &format!("PROBE={mark}"));
+        let script = world.arrange(script);
         let mut command = script.command(world.user, Path::new("/dev/null"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -150,6 +152,7 @@ fn the_environment_is_the_scripts_alone() {
             [("BASH_ENV", "/dev/stdin"), ("PYTHONSTARTUP", "x.py"), ("SECRET", "x"), ("ENV", "x")];
         let script =
             bash(script).flags(AMPLE).flag("--env", "PROBE=x").flag("--env", "LD_PRELOAD=/none.so");
+        let script = world.arrange(script);
         let mut command = script.command(world.user, Path::new("/dev/null"));
         let output = command.envs(hostile).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), usual);
@@ -235,6 +238,7 @@ fn secrets_stay_with_the_script() {
         );
         let script =
             script.flags(AMPLE).flag("--stdin", "-").flag("--env", &format!("SECRET={secret}"));
+        let script = world.arrange(script);
         let mut command = script.command(world.user, Path::new("/dev/null"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut told = BufReader::new(child.stdout.take().unwrap());

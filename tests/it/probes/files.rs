@@ -52,7 +52,10 @@ fn the_host_program_stays_as_it_is() {
            def running(action):\n\
            \x20   import subprocess\n\
            \x20   with subprocess.Popen(['/shown/program', '1000']) as program:\n\
-           \x20       try: return action(f'/proc/{program.pid}/exe')\n\
+           \x20       exe = f'/proc/{program.pid}/exe'\n\
+           \x20       # Popen returns a moment before the new program is in place.\n\
+           \x20       while os.readlink(exe) != '/shown/program': time.sleep(0.001)\n\
+           \x20       try: return action(exe)\n\
            \x20       finally: program.kill()\n\
            def interpreted():\n\
            \x20   with open('loop', 'w') as loop:\n\
@@ -74,8 +77,8 @@ fn the_host_program_stays_as_it_is() {
                 ("running(through_descriptor)", "ETXTBSY"),
                 ("running(lambda exe: os.truncate(exe, 0))", "EROFS"),
                 ("os.open('/shown/program', os.O_RDWR)", "EROFS"),
-                ("os.open('/proc/1/exe', os.O_RDWR)", "ENOENT"),
-                ("os.open(f'/proc/{os.getppid()}/exe', os.O_RDWR)", "ENOENT"),
+                ("os.open('/proc/1/exe', os.O_RDWR)", world.hidden()),
+                ("os.open(f'/proc/{os.getppid()}/exe', os.O_RDWR)", world.hidden()),
                 ("os.stat(automa)", "ENOENT"),
                 ("interpreted()", "python"),
             ],
@@ -196,6 +199,10 @@ fn reading_does_not_become_writing() {
                 ("again('own', os.O_RDONLY, os.O_RDWR)", "ok"),
             ],
         );
+        let again = "exec 3</shown/secret; (echo x >/dev/fd/3) 2>&1; (echo x >&3) 2>&1";
+        let run = confined(bash(again).flag("--mount-ro", &shown), world);
+        assert!(run.stdout.contains("Read-only file system"), "{run:#?}");
+        assert!(run.stdout.contains("Bad file descriptor"), "{run:#?}");
         assert_eq!(fs::read_to_string(dir.path().join("secret")).unwrap(), "the secret");
     }
 }
@@ -392,6 +399,10 @@ fn links_do_not_cross_mounts() {
                 ("whole()", "2"),
             ],
         );
+        let link = "for file in /shown/secret /usr/bin/env /etc/passwd; do ln $file new 2>&1\n\
+            done | grep -c 'cross-device link'";
+        let run = confined(bash(link).flag("--mount-ro", &shown), world);
+        assert_eq!(run.stdout, "3\n", "{run:#?}");
         assert_eq!(fs::metadata(dir.path().join("secret")).unwrap().nlink(), 1);
     }
 }
@@ -469,6 +480,7 @@ fn sandboxes_do_not_see_each_other() {
     ];
     for world in World::all() {
         let script = python(&first).flags(AMPLE).flag("--stdin", "-");
+        let script = world.arrange(script);
         let mut command = script.command(world.user, Path::new("/dev/null"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut told = BufReader::new(child.stdout.take().unwrap());
@@ -476,6 +488,10 @@ fn sandboxes_do_not_see_each_other() {
         told.read_line(&mut line).unwrap();
         assert_eq!(line, "ok ok\n", "the first sandbox sees its own");
         after(&setup).inside(world, mines);
+        assert_eq!(
+            shell(world, "ls /tmp /dev/shm /var/tmp | xargs; ipcs | grep -c 0x"),
+            "/dev/shm: /tmp: /var/tmp:\n0"
+        );
         after(&setup).bare(world, &mines[1..3]);
         assert!(!Path::new("/tmp/mine").exists() && !Path::new("/dev/shm/mine").exists());
         assert!(child.try_wait().unwrap().is_none(), "it was there all the time");

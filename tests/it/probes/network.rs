@@ -405,5 +405,10 @@ fn no_namespace_is_the_hosts() {
     for world in World::all() {
         attempts().bare(world, &rows.each_ref().map(|row| (row.as_str(), "host")));
         attempts().inside(world, &rows.each_ref().map(|row| (row.as_str(), "own")));
+        for kind in kinds {
+            let host = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+            let inside = shell(world, &format!("readlink /proc/$$/ns/{kind}"));
+            assert!(inside.starts_with(kind) && inside != host.to_str().unwrap(), "{inside}");
+        }
     }
 }

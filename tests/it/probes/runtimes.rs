@@ -58,6 +58,7 @@ fn supplementary_groups_are_left_behind_or_reported() {
             let report = script.file().with_extension("json");
             fs::write(&report, "").unwrap();
             make_public(&report);
+            let script = world.arrange(script);
             let own = script.command(world.user, &report);
             let mut command = command_of(Path::new("/usr/bin/setpriv"), world.user);
             command.args(["--reuid", uid, "--regid", uid, "--groups", "4,27"]);
@@ -89,6 +90,7 @@ fn signal_dispositions_are_not_inherited() {
         os.execv(sys.argv[1], sys.argv[1:])\n";
     for world in World::all() {
         let script = bash("exec grep -E '^Sig(Blk|Ign)' /proc/self/status");
+        let script = world.arrange(script);
         let own = script.command(world.user, Path::new("/dev/null"));
         let mut command = command_of(Runtime::python().unwrap().program(), world.user);
         command.args(["-c", deaf]).arg(own.get_program()).args(own.get_args());
@@ -125,6 +127,7 @@ fn no_program_of_the_callers_path_is_run() {
     }
     for world in World::all() {
         for script in [bash("id -u | wc -l"), automa_tests::python("import json\nprint(1)")] {
+            let script = world.arrange(script);
             let mut command = script.command(world.user, Path::new("/dev/null"));
             command.current_dir(dir.path()).env("PATH", dir.path());
             let output = command.output().unwrap();
@@ -162,7 +165,7 @@ fn links_in_shown_directories_end_inside() {
             &[
                 ("text('/shown/absolute')", "ENOENT"),
                 ("text('/shown/climbing')", "ENOENT"),
-                ("text('/shown/init')", "ENOENT"),
+                ("text('/shown/init')", world.hidden()),
                 ("text('/shown/own')", "ENOENT"),
                 ("text('/shown/shadow')", "ENOENT"),
                 ("os.listdir('/shown/directory')", "ENOENT"),
@@ -320,7 +323,7 @@ fn automa_does_not_run_in_its_own_sandbox() {
 fn nothing_is_left_to_the_next_run_in_the_same_place() {
     let look = "pwd; ls -lA --time-style=+ . .. /tmp /dev/shm /var/tmp | grep -v ^total | cut -d' ' -f1,3,4,5,9-\n\
         cat script.sh | md5sum; stat -c '%a %U' . .. script.sh; ipcs | wc -l; umask; ulimit -a\n\
-        cat /proc/self/mountinfo | cut -d' ' -f4-; ls /proc | grep -c '^[0-9]'";
+        cat /proc/self/mountinfo | cut -d' ' -f4-; echo /proc/[0-9]*";
     let ruins = [
         "cp /usr/bin/env script.sh; rm -f script.sh; ln -s /etc/passwd script.sh",
         "cd /; rm -rf /automa/job/tmp /automa/job/work /automa/job/shm 2>/dev/null\n\

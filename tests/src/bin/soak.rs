@@ -2,15 +2,18 @@
 //! was before, after, and when the engine was gone.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     fs::{self, DirEntry},
     io::Write,
+    ops::Range,
     os::unix::fs::MetadataExt,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use automa_sandbox::{Command, Engine, EngineConfig, Limits, Outcome, Policy, Runtime};
-use automa_tests::host;
+use automa_tests::host::{self, Process};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
@@ -39,6 +42,8 @@ struct Count {
     mounts: usize,
     /// Mounts that the helpers see, where this user may look.
     their_mounts: usize,
+    /// Different namespaces that they are in, where this user may look.
+    their_namespaces: usize,
     temporary: Vec<String>,
 }
 
@@ -54,12 +59,19 @@ impl Count {
             files: own_names("/proc/self/fd"),
             their_files: helpers.iter().map(|helper| listed(helper.pid)).sum(),
             their_mounts: helpers.iter().map(|helper| seen(helper.pid)).sum(),
+            their_namespaces: namespaces(&helpers).len(),
             processes: helpers.into_iter().map(|helper| helper.name).collect(),
             groups: host::groups_of(own).len(),
             mounts: host::mounts().len(),
             temporary: own_names("/tmp"),
         }
     }
+}
+
+/// The namespaces of processes, by kind and number.
+fn namespaces(of: &[Process]) -> BTreeSet<PathBuf> {
+    let dirs = of.iter().filter_map(|it| fs::read_dir(format!("/proc/{}/ns", it.pid)).ok());
+    dirs.flatten().flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
 }
 
 /// The entries of a directory that belong to this user: others come and go as they like.
@@ -81,6 +93,8 @@ struct Counts {
     gone: Count,
     /// Resident memory of this process in KiB, before and after.
     resident: [u64; 2],
+    /// The same of its helpers together.
+    their_resident: [u64; 2],
 }
 
 /// A run of each kind in turn, with the outcome it must have.
@@ -89,7 +103,7 @@ fn nth(n: usize) -> Result<(Command, Outcome), Box<dyn Error>> {
         |source: &str| Ok::<_, automa_sandbox::Error>(Runtime::bash()?.command(source, "s.sh"));
     let exited = |code| Outcome::Exited { code };
     let limited = |limits| Policy::script().limits(limits);
-    Ok(match n % 6 {
+    Ok(match n % 8 {
         0 => (Command::new("/bin/true"), exited(0)),
         1 => (script("echo x > file; mkdir d; cat file; exit 3")?, exited(3)),
         2 => (script("(setsid sleep 1000 &) ; echo left one")?, exited(0)),
@@ -101,6 +115,19 @@ fn nth(n: usize) -> Result<(Command, Outcome), Box<dyn Error>> {
             let limits = Limits { wall: Duration::from_millis(30), ..Limits::default() };
             (Command::new("/bin/sleep").arg("1000").policy(limited(limits)), Outcome::WallTime)
         }
+        5 => {
+            let leave = "ipcmk -M 4096; ipcmk -Q; ipcmk -S 1; mkfifo f; exec 9<>f; cd /tmp; mkdir d
+                for n in 1 2 3; do sleep 1000 & done; exec -a x bash -c 'kill -9 $$'";
+            (script(leave)?, Outcome::Signaled { signal: nix::libc::SIGKILL })
+        }
+        6 => {
+            let source = "import os, socket\n\
+                held = [socket.socketpair() for _ in range(100)]\n\
+                if os.fork() == 0: os.setsid(); os.execv('/bin/sleep', ['x', '1000'])\n\
+                os.abort()\n";
+            let command = Runtime::python()?.command(source, "s.py");
+            (command, Outcome::Signaled { signal: nix::libc::SIGABRT })
+        }
         _ => {
             let limits = Limits { output: automa_sandbox::Bytes(1000), ..Limits::default() };
             (Command::new("/usr/bin/yes").policy(limited(limits)), Outcome::Output)
@@ -108,9 +135,12 @@ fn nth(n: usize) -> Result<(Command, Outcome), Box<dyn Error>> {
     })
 }
 
-async fn runs(engine: &Engine, numbers: std::ops::Range<usize>) -> Result<(), Box<dyn Error>> {
+/// Runs those of the given numbers; of `mixed` ones every third does not use what was prepared,
+/// which then has to go for it.
+async fn runs(engine: &Engine, numbers: Range<usize>, mixed: bool) -> Result<(), Box<dyn Error>> {
     for n in numbers {
         let (command, expected) = nth(n)?;
+        let command = if mixed && n % 3 == 0 { command.cold() } else { command };
         let outcome = engine.output(command).await?.report.outcome;
         if outcome != expected {
             return Err(format!("run {n}: {outcome:?} instead of {expected:?}").into());
@@ -132,8 +162,9 @@ async fn settled(mut wanted: impl FnMut(&Count) -> bool) -> Count {
 }
 
 async fn soak(total: usize) -> Result<Counts, Box<dyn Error>> {
+    let own = std::process::id();
     let engine = Engine::start(EngineConfig::default().slots(SLOTS)).await?;
-    runs(&engine, 0..WARM).await?;
+    runs(&engine, 0..WARM, false).await?;
     // The slot of the last run may still be clearing up and preparing: what two looks agree on is the count.
     let mut last = None;
     let before = settled(|count| {
@@ -142,19 +173,28 @@ async fn soak(total: usize) -> Result<Counts, Box<dyn Error>> {
         same && count.processes.len() == SETTLED
     })
     .await;
-    let resident = resident();
+    let resident = [self::resident(own), their_resident()];
     let half = total / 2;
-    let (first, second) = tokio::join!(runs(&engine, 0..half), runs(&engine, half..total));
+    let (first, second) =
+        tokio::join!(runs(&engine, 0..half, true), runs(&engine, half..total, true));
     first.and(second)?;
+    // What the last ones leave prepared must be the same.
+    runs(&engine, 0..WARM, false).await?;
     let after = settled(|count| *count == before).await;
-    let resident = [resident, self::resident()];
+    let [resident, theirs] = resident;
+    let resident = [resident, self::resident(own)];
+    let their_resident = [theirs, their_resident()];
     engine.shutdown().await;
     let gone = settled(|count| count.processes.is_empty() && count.groups == 0).await;
-    Ok(Counts { before, after, gone, resident })
+    Ok(Counts { before, after, gone, resident, their_resident })
 }
 
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+fn their_resident() -> u64 {
+    host::descendants(std::process::id()).iter().map(|helper| resident(helper.pid)).sum()
+}
+
+fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
@@ -165,5 +205,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let counts = tokio.block_on(soak(total))?;
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&counts)?)?;
-    Ok(())
+    // Of /tmp the caller has to say what is others'.
+    let [before, after] =
+        [counts.before, counts.after].map(|count| Count { temporary: Vec::new(), ..count });
+    if before == after { Ok(()) } else { Err("something was left behind".into()) }
 }
