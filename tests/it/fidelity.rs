@@ -276,7 +276,7 @@ fn compare_for_all(test: &str, language: &Language, least: usize) {
 fn python_scripts_do_the_same_as_without_a_sandbox() {
     let env = &[("PYTHONUNBUFFERED", "1")];
     let language = Language { runtime: Runtime::python().unwrap(), suffix: "py", env };
-    compare_for_all("python_scripts_do_the_same_as_without_a_sandbox", &language, 200);
+    compare_for_all("python_scripts_do_the_same_as_without_a_sandbox", &language, 205);
 }
 
 #[test]
