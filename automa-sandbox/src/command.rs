@@ -165,7 +165,7 @@ impl Command {
 
     /// What a sandbox for this command can be prepared for.
     pub(crate) fn class(&self) -> Class {
-        Class { profile: self.policy.profile(), ports: Vec::new() }
+        Class { profile: self.policy.profile(), ports: self.policy.network_ref().ports() }
     }
 
     /// Whether it can change a directory of the host.
@@ -176,6 +176,7 @@ impl Command {
     /// Everything as the kernel wants it, or what is wrong with it.
     pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
         self.policy.limits_ref().check().map_err(Error::InvalidCommand)?;
+        self.policy.network_ref().check().map_err(Error::InvalidCommand)?;
         if !self.program.starts_with('/') {
             let problem = format!("the program `{}` is not an absolute path", self.program);
             return Err(Error::InvalidCommand(problem));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     cgroup,
+    egress::EgressEvent,
     limits::{Bytes, Limits},
     protection::{Feature, Protection},
     report::{Exit, ExitReport, Outcome, Stage, Start, Step, Usage},
@@ -51,6 +52,8 @@ pub(crate) struct Facts {
     pub(crate) output: u64,
     pub(crate) output_truncated: bool,
     pub(crate) tree_empty: bool,
+    /// What happened on the network, and how many events were left out of that.
+    pub(crate) egress: (Vec<EgressEvent>, u64),
 }
 
 impl Facts {
@@ -71,6 +74,7 @@ impl Facts {
             output: 0,
             output_truncated: false,
             tree_empty: false,
+            egress: (Vec::new(), 0),
         }
     }
 
@@ -88,6 +92,8 @@ impl Facts {
             output_truncated: self.output_truncated,
             tree_empty: self.tree_empty,
             start: self.start,
+            egress: self.egress.0,
+            egress_omitted: self.egress.1,
         }
     }
 

@@ -2,12 +2,18 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::error::Error;
+use crate::{
+    egress::{Resolve, SystemResolver},
+    error::Error,
+};
 
 /// Set by [`crate::reexec_guard`]: this program can be entered again as a zygote.
 static GUARDED: AtomicBool = AtomicBool::new(false);
@@ -25,6 +31,7 @@ pub struct EngineConfig {
     pub(crate) trees: Vec<(PathBuf, PathBuf)>,
     pub(crate) helper: PathBuf,
     pub(crate) hostname: String,
+    pub(crate) resolver: Arc<dyn Resolve>,
 }
 
 impl Default for EngineConfig {
@@ -37,6 +44,7 @@ impl Default for EngineConfig {
             trees: Vec::new(),
             helper: SELF.into(),
             hostname: "automa".to_owned(),
+            resolver: Arc::new(SystemResolver),
         }
     }
 }
@@ -85,6 +93,12 @@ impl EngineConfig {
     /// A program that calls [`crate::reexec_guard`], for embedders whose own `main` cannot.
     pub fn helper(mut self, program: impl Into<PathBuf>) -> Self {
         self.helper = program.into();
+        self
+    }
+
+    /// Finds the addresses of the names on allow-lists, instead of the system's resolver.
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.resolver = Arc::new(resolver);
         self
     }
 

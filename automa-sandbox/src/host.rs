@@ -90,9 +90,10 @@ impl Host {
             F::Filesystem => self.filesystem(self.shows_trees),
             F::Proc => self.proc(),
             F::Landlock => self.landlock_files(),
-            F::LandlockNetwork => {
-                self.landlock_from(landlock::NET_ABI, "TCP ports; the empty network refuses them")
-            }
+            F::LandlockNetwork => self.landlock_from(
+                landlock::NET_ABI,
+                "TCP ports; the sandbox's own network refuses them",
+            ),
             F::LandlockScope => self.landlock_from(
                 landlock::SCOPE_ABI,
                 "abstract sockets and signals; the namespaces keep them inside",

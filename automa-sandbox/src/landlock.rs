@@ -1,6 +1,8 @@
-//! The Landlock ruleset of all payloads (`landlock(7)`): a second wall behind the mounts.
+//! The Landlock rulesets of payloads (`landlock(7)`): a second wall behind the mounts and the
+//! network.
 //!
-//! Built once by the zygote; a payload restricts itself with the finished ruleset in one call.
+//! Built by the zygote and the slots; a payload restricts itself with a finished ruleset in one
+//! call.
 //! The crate `landlock` builds it; `restrict_self` is a raw call, as the crate makes no promise
 //! about what is safe after a fork.
 
@@ -11,8 +13,8 @@ use std::{
 };
 
 use ::landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
-    Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath,
+    PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
 };
 
 /// From this ABI on, nothing read-only can be truncated (Linux 6.2).
@@ -24,6 +26,15 @@ pub(crate) const SOCKET_ABI: i32 = 9;
 /// From this ABI on, abstract sockets and signals stay inside (Linux 6.12).
 pub(crate) const SCOPE_ABI: i32 = 6;
 
+/// Whether a ruleset also rules TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tcp {
+    /// No port can be bound or connected to.
+    Refused,
+    /// Another ruleset, [`connect_only`], says what can be.
+    Unruled,
+}
+
 /// Builds the ruleset that the kernel's `abi` can hold; `None` where it has no Landlock. Programs
 /// run from the trees in `executable` and from below `writable`.
 ///
@@ -33,19 +44,46 @@ pub(crate) fn ruleset(
     abi: i32,
     executable: &[PathBuf],
     writable: &Path,
+    tcp: Tcp,
 ) -> io::Result<Option<OwnedFd>> {
     if abi < 1 {
         return Ok(None);
     }
-    build(abi, executable, writable).map_err(io::Error::other)
+    build(abi, executable, writable, tcp).map_err(io::Error::other)
+}
+
+/// Builds a ruleset by which TCP connects to these ports only and binds none; `None` where the
+/// kernel's `abi` does not rule that.
+pub(crate) fn connect_only(
+    abi: i32,
+    ports: impl IntoIterator<Item = u16>,
+) -> io::Result<Option<OwnedFd>> {
+    if abi < NET_ABI {
+        return Ok(None);
+    }
+    build_connect_only(abi, ports).map_err(io::Error::other)
+}
+
+fn build_connect_only(
+    abi: i32,
+    ports: impl IntoIterator<Item = u16>,
+) -> Result<Option<OwnedFd>, ::landlock::RulesetError> {
+    let ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessNet::from_all(ABI::from(abi)))?
+        .create()?;
+    let mut rules = ports.into_iter().map(|port| NetPort::new(port, AccessNet::ConnectTcp));
+    let ruleset = rules.try_fold(ruleset, RulesetCreatedAttr::add_rule)?;
+    Ok(ruleset.into())
 }
 
 fn build(
     abi: i32,
     executable: &[PathBuf],
     writable: &Path,
+    tcp: Tcp,
 ) -> Result<Option<OwnedFd>, ::landlock::RulesetError> {
-    let (rules_net, rules_scope) = (abi >= NET_ABI, abi >= SCOPE_ABI);
+    let (rules_net, rules_scope) = (abi >= NET_ABI && tcp == Tcp::Refused, abi >= SCOPE_ABI);
     let abi = ABI::from(abi);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let devices = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;

@@ -26,7 +26,8 @@
 //!   [shown](EngineConfig::mount_ro).
 //! - One writable place: its working directory, `/tmp` and `$HOME` lie on a temporary file system
 //!   of limited size that is gone afterwards.
-//! - No network, not even a loopback interface that is up.
+//! - No network, not even a loopback interface that is up; or what an allow-list names, see
+//!   [`Network`].
 //! - A process tree of its own, whose every member ends with it.
 //! - No capability, no way to gain one, no system call that the [profile](Profile) does not need.
 //!
@@ -83,6 +84,7 @@ mod command;
 mod conclusion;
 mod config;
 mod directory;
+mod egress;
 mod engine;
 mod error;
 mod helper;
@@ -110,6 +112,10 @@ pub use crate::{
     command::{Command, Stdin, Stdout},
     config::EngineConfig,
     directory::DirectoryMount,
+    egress::{
+        Destination, Egress, EgressEvent, EgressLimits, Network, ParseDestinationError, Refusal,
+        Resolve, Resolving, Verdict,
+    },
     engine::Engine,
     error::{DirectoryProblem, Error},
     host::Host,

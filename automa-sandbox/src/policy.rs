@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    egress::Network,
     error::Error,
     limits::Limits,
     protection::{Feature, Protection, Status},
@@ -69,6 +70,8 @@ impl fmt::Display for Profile {
 pub struct Policy {
     profile: Profile,
     limits: Limits,
+    #[serde(default)]
+    network: Network,
     required: BTreeSet<Feature>,
     strict: bool,
 }
@@ -97,6 +100,7 @@ impl Policy {
         Self {
             profile: Profile::Script,
             limits: Limits::default(),
+            network: Network::None,
             required: required.into(),
             strict: false,
         }
@@ -114,6 +118,13 @@ impl Policy {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets what can be reached: without this, nothing.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = network;
         self
     }
 
@@ -156,6 +167,12 @@ impl Policy {
     #[must_use]
     pub fn limits_ref(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What can be reached.
+    #[must_use]
+    pub fn network_ref(&self) -> &Network {
+        &self.network
     }
 
     /// Refuses what the host cannot provide.

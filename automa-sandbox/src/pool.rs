@@ -24,6 +24,7 @@ use crate::{
     class::Class,
     config::EngineConfig,
     directory::Mounter,
+    egress::Resolve,
     error::Error,
     host::Host,
     slots::{Slot, Zygote},
@@ -52,6 +53,7 @@ pub(crate) struct Pool {
     slots: usize,
     null: OwnedFd,
     mounter: Mounter,
+    resolver: Arc<dyn Resolve>,
 }
 
 impl Pool {
@@ -84,6 +86,7 @@ impl Pool {
             slots,
             null: stdio::null().map_err(Error::io("opening /dev/null"))?,
             mounter,
+            resolver: config.resolver,
         };
         for index in 0..slots {
             let slot = pool.new_slot(index).await?;
@@ -98,6 +101,11 @@ impl Pool {
 
     pub(crate) fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// Finds the addresses of names on allow-lists.
+    pub(crate) fn resolver(&self) -> &Arc<dyn Resolve> {
+        &self.resolver
     }
 
     /// `/dev/null`, open for reading and writing.

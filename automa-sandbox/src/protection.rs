@@ -17,7 +17,7 @@ pub enum Feature {
     Filesystem,
     /// A proc that shows the sandbox's own processes and nothing of the machine.
     Proc,
-    /// No network at all.
+    /// No network, or only what an allow-list names.
     Network,
     /// No capability, and none to be had.
     Capabilities,

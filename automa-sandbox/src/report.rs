@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    egress::EgressEvent,
     limits::Bytes,
     protection::{Feature, Protection},
 };
@@ -32,6 +33,12 @@ pub struct ExitReport {
     /// Whether the sandbox had been prepared before.
     #[serde(default, skip_serializing_if = "Start::is_cold")]
     pub start: Start,
+    /// What was reached on the network and what was refused: at most 256 kinds of events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<EgressEvent>,
+    /// Events that are not among them because there were too many kinds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub egress_omitted: u64,
 }
 
 /// How a sandbox came to be.
@@ -50,6 +57,11 @@ impl Start {
     fn is_cold(&self) -> bool {
         *self == Self::Cold
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl ExitReport {

@@ -21,7 +21,7 @@ use crate::{
     link::Link,
     policy::Policy,
     report::Stage,
-    sys,
+    sys::{self, Received},
     zygote::{
         self,
         plan::{Contents, LIMITS, PlanFile, UNLIMITED},
@@ -84,6 +84,8 @@ pub(crate) struct Slot {
 pub(crate) struct Prepared {
     pub(crate) class: Class,
     pub(crate) init: Init,
+    /// The sockets of its network; none without one.
+    pub(crate) sockets: Vec<OwnedFd>,
     /// What its tmpfs was mounted with.
     pub(crate) tmpfs: CString,
     pub(crate) since: Instant,
@@ -193,14 +195,18 @@ impl Slot {
         };
         let plan_len = self.plans.write(&guess).map_err(Error::io("writing the plan"))?;
         self.order(class.clone(), plan_len).map_err(|_| Error::Stopped)?;
-        let (mut init, mut failed, mut ready) = (None, None, false);
+        let (mut init, mut sockets) = (None, Vec::new());
+        let (mut failed, mut ready) = (None, false);
         // Slot and init tell at the same time: in any order.
         let init = loop {
             if let Some(init) = init.take_if(|_| ready) {
                 break init;
             }
             match next_event(&self.link).await? {
-                (Event::Started { pid }, Some(pidfd)) => init = Some(Init::new(pid, pidfd)),
+                (Event::Network, mut fds) => sockets = fds.take_all().collect(),
+                (Event::Started { pid }, mut fds) => {
+                    init = fds.take(0).map(|pidfd| Init::new(pid, pidfd));
+                }
                 (Event::Prepared, _) => ready = true,
                 (Event::Failed { stage, errno }, _) => {
                     failed = Some((stage, io::Error::from_raw_os_error(errno)));
@@ -217,7 +223,8 @@ impl Slot {
         };
         // What was used so far is nobody's.
         self.leaf.begin().map_err(Error::io("reading a cgroup"))?;
-        self.prepared = Some(Prepared { class: class.clone(), init, tmpfs, since: Instant::now() });
+        let (class, since) = (class.clone(), Instant::now());
+        self.prepared = Some(Prepared { class, init, sockets, tmpfs, since });
         Ok(())
     }
 
@@ -244,7 +251,7 @@ impl Slot {
 async fn ready(link: &Link) -> Result<Option<OwnedFd>, Error> {
     loop {
         match next_event(link).await? {
-            (Event::Ready, process) => return Ok(process),
+            (Event::Ready, mut fds) => return Ok(fds.take(0)),
             // A slot that never was ready, or a sandbox that was being prepared.
             (Event::Failed { stage, errno }, _) => {
                 let source = io::Error::from_raw_os_error(errno);
@@ -255,10 +262,10 @@ async fn ready(link: &Link) -> Result<Option<OwnedFd>, Error> {
     }
 }
 
-async fn next_event(link: &Link) -> Result<(Event, Option<OwnedFd>), Error> {
+async fn next_event(link: &Link) -> Result<(Event, Received), Error> {
     let mut buffer = [0; Event::SIZE];
     let received = timeout(READY_PATIENCE, link.receive(&mut buffer)).await;
-    let (len, mut fds) =
+    let (len, fds) =
         received.map_err(|_| Error::Stopped)?.map_err(Error::io("waiting for a helper"))?;
-    Event::decode(&buffer[..len]).map(|event| (event, fds.take(0))).ok_or(Error::Stopped)
+    Event::decode(&buffer[..len]).map(|event| (event, fds)).ok_or(Error::Stopped)
 }

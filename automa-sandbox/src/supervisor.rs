@@ -21,6 +21,7 @@ use crate::{
     command::{Command, Prepared},
     conclusion::{Facts, Killed},
     directory::{DiskWatch, Shown},
+    egress::{Network, Relay, Resolve},
     error::Error,
     host::Host,
     limits::{Bytes, Limits},
@@ -30,7 +31,7 @@ use crate::{
     sampling,
     slots::{self, Init, Slot},
     stdio::{self, Pipes},
-    sys,
+    sys::{self, Received},
     zygote::{
         plan::{self, Contents, LIMITS, UNLIMITED},
         protocol::{Event, Order, Request},
@@ -117,13 +118,20 @@ fn send(
     fds.extend(shown.mounts.iter().map(AsRawFd::as_raw_fd));
     facts.slot_lost |= slot.link.send(&request.encode(), &fds).is_err();
     let (samples, processors) = (host.samples(), processors(&host, &limits));
-    let run = Run {
+    let (init, sockets) = match waiting {
+        Some(waiting) => (Some(waiting.init), waiting.sockets),
+        None => (None, Vec::new()),
+    };
+    let mut run = Run {
         begun,
         wall: begun + limits.wall,
         tick: tick_length(samples, processors, limits.cpu_time),
         processors,
         samples,
-        init: waiting.map(|waiting| waiting.init),
+        init,
+        network: command.policy.network_ref().clone(),
+        resolver: lease.pool().resolver().clone(),
+        relay: None,
         kill_at: None,
         give_up_at: None,
         given_up: false,
@@ -134,6 +142,7 @@ fn send(
         limits,
         facts,
     };
+    run.open_network(sockets);
     Ok((run, pipes))
 }
 
@@ -232,6 +241,10 @@ struct Run {
     /// The directory for files that the caller is to have.
     out: Option<OwnedFd>,
     limits: Limits,
+    network: Network,
+    resolver: Arc<dyn Resolve>,
+    /// What serves the network, once the slot has made it.
+    relay: Option<Relay>,
     facts: Facts,
 }
 
@@ -255,7 +268,7 @@ impl Run {
                 biased;
                 received = slot.link.receive(&mut event), if !self.is_over() => match received {
                     Ok((len, mut fds)) => match Event::decode(&event[..len]) {
-                        Some(event) => self.on_event(event, fds.take(0), slot),
+                        Some(event) => self.on_event(event, &mut fds, slot),
                         None => self.facts.slot_lost = true,
                     },
                     Err(_) => self.facts.slot_lost = true,
@@ -284,6 +297,9 @@ impl Run {
         self.facts.end_ns = sys::monotonic_ns();
         self.facts.group = slot.leaf.usage();
         self.facts.tree_empty = self.facts.gone.is_some() && slot.leaf.is_empty() != Some(false);
+        if let Some(relay) = self.relay.take() {
+            self.facts.egress = relay.finish().await;
+        }
         let lost = self.facts.slot_lost;
         let left = self.out.zip(self.collect);
         let left = left.map(|(directory, limits)| Left { directory, limits, kept });
@@ -313,11 +329,11 @@ impl Run {
         }
     }
 
-    fn on_event(&mut self, event: Event, descriptor: Option<OwnedFd>, slot: &mut Slot) {
+    fn on_event(&mut self, event: Event, fds: &mut Received, slot: &mut Slot) {
         match event {
             Event::Ready | Event::Prepared => {}
             Event::Started { pid } => {
-                self.init = descriptor.map(|pidfd| Init::new(pid, pidfd));
+                self.init = fds.take(0).map(|pidfd| Init::new(pid, pidfd));
                 // What was asked for before there was anyone to be told.
                 if let (Some(init), Some(_)) = (&self.init, self.kill_at) {
                     init.signal(libc::SIGTERM);
@@ -326,16 +342,30 @@ impl Run {
                     self.kill(cause, slot);
                 }
             }
-            Event::Collects => self.out = descriptor,
+            Event::Collects => self.out = fds.take(0),
+            Event::Network => self.open_network(fds.take_all().collect()),
             Event::Exited(exited) => self.facts.exited = Some(exited),
             Event::Failed { stage, errno } => {
                 self.facts.failed = Some((stage, errno));
                 // Where there is no init, no message of its end will come.
-                if stage == Stage::CloneInit {
+                if matches!(stage, Stage::CloneInit | Stage::NetworkNamespace) {
                     self.facts.gone.get_or_insert_default();
                 }
             }
             Event::Gone { status, used } => self.facts.gone = Some((status, used)),
+        }
+    }
+
+    /// Serves the network that the slot has made. If that is not possible, the program waits for
+    /// answers that do not come, to its time limit.
+    fn open_network(&mut self, sockets: Vec<OwnedFd>) {
+        let Network::Allow(egress) = &self.network else { return };
+        if sockets.is_empty() {
+            return;
+        }
+        match Relay::start(sockets, egress.clone(), self.resolver.clone(), self.begun) {
+            Ok(relay) => self.relay = Some(relay),
+            Err(error) => tracing::error!(%error, "the network of a sandbox cannot be served"),
         }
     }
 

@@ -15,6 +15,7 @@
 
 pub(crate) mod identity;
 mod init;
+mod network;
 mod payload;
 pub(crate) mod plan;
 pub(crate) mod protocol;
@@ -93,6 +94,7 @@ pub(crate) struct Shared {
     first_uid: Option<u32>,
     /// Whether each slot has a user namespace of its own below the zygote's.
     user_namespace: bool,
+    landlock_abi: i32,
     confinements: [Confinement; Profile::ALL.len()],
     hostname: String,
 }
@@ -107,6 +109,8 @@ impl Shared {
 /// What confines the payloads of one profile.
 pub(crate) struct Confinement {
     landlock: Option<OwnedFd>,
+    /// The same without rules for TCP, for a sandbox with an allow-list.
+    landlock_without_tcp: Option<OwnedFd>,
     filter: Vec<Instruction>,
     proc_options: &'static CStr,
 }

@@ -9,6 +9,7 @@ mod degraded;
 mod directories;
 mod documentation;
 mod durable;
+mod egress;
 mod examples;
 mod executions;
 mod fidelity;

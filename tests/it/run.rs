@@ -80,7 +80,7 @@ fn mistakes_are_told_in_a_sentence() {
         (&["run", file, "--cpus", "none"], "`none` is not a share of processors"),
         (&["run", file, "--cpus", "0"], "from 0.01 to 1024"),
         (&["run", file, "--pids", "many"], "--pids"),
-        (&["run", file, "--allow-net", "example.org:443"], "--allow-net"),
+        (&["run", file, "--allow-net", "example.org"], "`example.org` is not a destination"),
         (&["run", file, "--profile", "root"], "`root` is not a profile"),
         (&["run", file, "--require", "luck"], "`luck` is not a protection"),
         (&["run", file, "--prefer", "luck"], "`luck` is not a protection"),

@@ -8,6 +8,7 @@ pub mod client;
 pub mod document;
 pub mod host;
 pub mod live;
+pub mod network;
 pub mod running;
 pub mod server;
 
@@ -23,7 +24,7 @@ use automa_sandbox::{ExitReport, Feature, Outcome, Status};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use crate::running::Running;
+use crate::{network::Network, running::Running};
 
 /// Who runs Automa.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,17 +230,18 @@ impl Script {
     #[must_use]
     pub fn run_as(&self, user: User) -> Run {
         let report = self.report_file(user);
-        let mut command = self.command(user, &report);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let pid = child.id();
-        let output = child.wait_with_output().unwrap();
-        Run {
-            pid,
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            report: read_report(&report),
-        }
+        run(&mut self.command(user, &report), &report)
+    }
+
+    /// Runs it to its end in a network.
+    ///
+    /// # Panics
+    ///
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn run_in(&self, network: &Network, user: User) -> Run {
+        let report = self.report_file(user);
+        run(&mut network.around(&self.command(User::Root, &report), user), &report)
     }
 
     /// Starts it and leaves it running, with a pipe at its input.
@@ -264,6 +266,20 @@ impl Script {
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
+    }
+}
+
+/// Runs a command to its end, and reads its report.
+fn run(command: &mut Command, report: &Path) -> Run {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let output = child.wait_with_output().unwrap();
+    Run {
+        pid,
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        report: read_report(report),
     }
 }
 

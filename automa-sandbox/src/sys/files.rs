@@ -68,6 +68,16 @@ pub(crate) fn remount(
     mount_new(c"none", target, flags | libc::MS_REMOUNT, options)
 }
 
+/// Shows a file or directory at another place too (`mount(2)`, `MS_BIND`), without allocating.
+pub(crate) fn mount_bind(source: &CStr, target: &CStr) -> io::Result<()> {
+    let none = ptr::null();
+    // SAFETY: both paths are NUL-terminated; a bind mount has neither type nor options.
+    check(unsafe {
+        libc::mount(source.as_ptr(), target.as_ptr(), none, libc::MS_BIND, none.cast())
+    })
+    .map(drop)
+}
+
 /// Copies the mount tree at `path` into a detached one (`open_tree(2)`, recursive).
 pub(crate) fn clone_tree(path: &CStr) -> io::Result<OwnedFd> {
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32;

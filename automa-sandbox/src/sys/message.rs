@@ -9,11 +9,14 @@ use std::{
 };
 
 /// Most descriptors that one message carries.
-pub(crate) const MAX_FDS: usize = 12;
+pub(crate) const MAX_FDS: usize = 36;
 
 /// Room for the control message of `MAX_FDS` descriptors, aligned for `cmsghdr`.
 #[repr(C, align(8))]
-struct Control([u8; 64]);
+struct Control([u8; CONTROL]);
+
+/// `CMSG_SPACE` of that many: a header and the numbers, each part aligned to 8 bytes.
+const CONTROL: usize = 16 + (MAX_FDS * size_of::<RawFd>()).next_multiple_of(8);
 
 /// Sends one packet with descriptors over a `SOCK_SEQPACKET` socket (`unix(7)`, `SCM_RIGHTS`).
 pub(crate) fn send(
@@ -23,7 +26,7 @@ pub(crate) fn send(
     flags: c_int,
 ) -> io::Result<()> {
     assert!(fds.len() <= MAX_FDS, "at most {MAX_FDS} descriptors in a message");
-    let mut control = Control([0; 64]);
+    let mut control = Control([0; CONTROL]);
     let mut part = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
     // SAFETY: `msghdr` is plain data; the pointers put into it live through the call; `control`
     // is large enough for MAX_FDS descriptors, which the assertion bounds.
@@ -52,16 +55,26 @@ pub(crate) fn send(
 }
 
 /// Descriptors that came with a message; those not taken are closed.
-#[derive(Default)]
 pub(crate) struct Received {
     fds: [Option<OwnedFd>; MAX_FDS],
     count: usize,
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self { fds: [const { None }; MAX_FDS], count: 0 }
+    }
 }
 
 impl Received {
     /// How many came.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Takes those that were not taken yet, in their order.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = OwnedFd> {
+        self.fds.iter_mut().filter_map(Option::take)
     }
 
     /// Takes the descriptor at `index`, once.
@@ -77,7 +90,7 @@ pub(crate) fn receive(
     buffer: &mut [u8],
     flags: c_int,
 ) -> io::Result<(usize, Received)> {
-    let mut control = Control([0; 64]);
+    let mut control = Control([0; CONTROL]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut received = Received::default();
     // SAFETY: as in `send`; each descriptor in the SCM_RIGHTS message is new and owned by us, and

@@ -20,6 +20,7 @@ use nix::{
 
 use super::{
     Confinement,
+    network::{self, Network},
     payload::{self, Task, Timeline},
     plan::Plan,
     protocol::{Event, Exited, Mark, Order, Request},
@@ -75,6 +76,8 @@ pub(super) struct Start<'a> {
     pub(super) confinement: &'a Confinement,
     /// The payload's ids; `None` in a user namespace, which has only one.
     pub(super) uid: Option<u32>,
+    /// The sandbox's network, where it has one.
+    pub(super) network: Option<&'a Network>,
     /// Length of a plan for the time before the request; 0 when that follows at once.
     pub(super) prepared_len: u64,
     /// When the slot got its order.
@@ -121,6 +124,9 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
     let proc_options = start.confinement.proc_options.as_ptr();
     sys::mount_new(c"proc", c"/proc", MOUNT_FLAGS | libc::MS_NOEXEC, proc_options)
         .map_err(at(Stage::MountProc))?;
+    if start.network.is_some() {
+        network::show_files().map_err(at(Stage::Tree))?;
+    }
     marks.pass(Mark::ProcMounted);
     sys::handle_signal(libc::SIGTERM, forward);
     sys::handle_signal(libc::SIGINT, forward);
@@ -130,6 +136,7 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
     let setup = payload::Setup {
         uid: start.uid,
         confinement: start.confinement,
+        network: start.network,
         gate: &gate,
         marks,
         failed: &failed,

@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     Confinement,
+    network::Network,
     plan::Plan,
     protocol::{Mark, Marks},
 };
@@ -26,6 +27,8 @@ pub(super) struct Setup<'a> {
     /// The ids to take on; `None` in a user namespace, which has only one.
     pub(super) uid: Option<u32>,
     pub(super) confinement: &'a Confinement,
+    /// The sandbox's network, where it has one.
+    pub(super) network: Option<&'a Network>,
     pub(super) gate: &'a Gate<Task<'a>>,
     pub(super) marks: &'a Timeline,
     /// Set when a step failed and the program did not run.
@@ -100,7 +103,12 @@ fn confine(setup: &Setup<'_>) -> Result<(), (Stage, io::Error)> {
     }
     sys::drop_capabilities().map_err(at(Stage::Capabilities))?;
     make_directories().map_err(at(Stage::Files))?;
-    if let Some(ruleset) = &setup.confinement.landlock {
+    let Confinement { landlock, landlock_without_tcp, .. } = setup.confinement;
+    let rulesets = match setup.network {
+        None => [landlock.as_ref(), None],
+        Some(network) => [landlock_without_tcp.as_ref(), network.ruleset.as_ref()],
+    };
+    for ruleset in rulesets.into_iter().flatten() {
         sys::landlock_restrict_self(ruleset.as_raw_fd()).map_err(at(Stage::Landlock))?;
     }
     setup.marks.pass(Mark::Landlocked);

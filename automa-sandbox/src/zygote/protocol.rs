@@ -215,6 +215,8 @@ pub(crate) enum Event {
     Prepared,
     /// The directory for files that the caller is to have comes along.
     Collects,
+    /// The sandbox's network is there; its sockets come along.
+    Network,
     /// The payload ended.
     Exited(Exited),
     /// Init and with it every process of the sandbox is gone and reaped.
@@ -228,6 +230,12 @@ impl Event {
 
     /// Sends the event without allocating.
     pub(crate) fn send(&self, socket: &impl AsFd, pidfd: Option<&impl AsRawFd>) -> io::Result<()> {
+        let fd = pidfd.map(|fd| [fd.as_raw_fd()]);
+        self.send_with(socket, fd.as_ref().map_or(&[], |fd| fd))
+    }
+
+    /// Sends the event with several descriptors, without allocating.
+    pub(crate) fn send_with(&self, socket: &impl AsFd, fds: &[RawFd]) -> io::Result<()> {
         let mut words = [0u64; EVENT_WORDS];
         match self {
             Self::Ready => words[0] = 1,
@@ -252,6 +260,7 @@ impl Event {
             }
             Self::Prepared => words[0] = 6,
             Self::Collects => words[0] = 7,
+            Self::Network => words[0] = 8,
             Self::Gone { status, used } => words[..5].copy_from_slice(&[
                 5,
                 *status as u64,
@@ -261,8 +270,7 @@ impl Event {
             ]),
         }
         let bytes: [u8; Self::SIZE] = to_bytes(words);
-        let fd = pidfd.map(|fd| [fd.as_raw_fd()]);
-        sys::send(socket.as_fd(), &bytes, fd.as_ref().map_or(&[], |fd| fd), 0)
+        sys::send(socket.as_fd(), &bytes, fds, 0)
     }
 
     /// Reads an event; `None` when these bytes are none.
@@ -290,6 +298,7 @@ impl Event {
             5 => Self::Gone { status: words[1] as i32, used },
             6 => Self::Prepared,
             7 => Self::Collects,
+            8 => Self::Network,
             _ => return None,
         })
     }

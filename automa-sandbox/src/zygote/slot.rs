@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
 };
 
 use nix::{
@@ -15,6 +15,7 @@ use super::{
     At, Failure, Shared,
     identity::{self, INSIDE_ID},
     init::{self, Liveness},
+    network::{self, Network},
     plan::CAPACITY,
     protocol::{Event, Order, Prepare},
 };
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// The namespaces that are made at each start. The others are the slot's: the network, in which
-/// nothing can be left, and the host name, which no payload can change, for all its sandboxes; IPC
+/// nothing can be left or which is a new one, and the host name, which no payload can change, for all its sandboxes; IPC
 /// for the next one only, see [`renew_ipc`].
 const NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWCGROUP;
 
@@ -108,6 +109,14 @@ impl Slot<'_> {
     /// is gone.
     fn serve(&self, memory: &mut Mapping, stacks: &mut Stacks) -> io::Result<()> {
         let (prepare, birthplace) = self.next_order()?;
+        let ordered = sys::monotonic_ns();
+        let network = match self.network(&prepare.class.ports) {
+            Ok(network) => network,
+            Err(Failure { errno, .. }) => {
+                let error = io::Error::from_raw_os_error(errno);
+                return self.failed(Stage::NetworkNamespace, &error);
+            }
+        };
         let mut start = init::Start {
             socket: self.socket,
             liveness: &self.liveness,
@@ -116,7 +125,8 @@ impl Slot<'_> {
             confinement: self.shared.confinement(prepare.class.profile),
             uid: self.uid,
             prepared_len: prepare.plan_len,
-            ordered: sys::monotonic_ns(),
+            network: network.as_ref(),
+            ordered,
         };
         let birthplace = birthplace.as_ref().map(AsFd::as_fd);
         let init = (init::run as fn(&mut init::Start<'_>) -> !, &mut start);
@@ -135,9 +145,25 @@ impl Slot<'_> {
                 let gone = Event::Gone { status: ended.status, used: ended.used };
                 gone.send(self.socket, None::<&OwnedFd>)?;
                 mounts.map(drop)?;
+                if network.is_some() {
+                    // With it go the connections that it still has.
+                    network::enter_empty()?;
+                }
                 renew_ipc().map_err(io::Error::from)
             }
         }
+    }
+
+    /// Makes the network for a class and hands its sockets to the server; `None` where the slot's
+    /// own empty one will do.
+    fn network(&self, ports: &[u16]) -> Result<Option<Network>, Failure> {
+        if ports.is_empty() {
+            return Ok(None);
+        }
+        let (network, sockets) = Network::enter(ports, self.shared.landlock_abi)?;
+        let fds: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+        Event::Network.send_with(self.socket, &fds).at(Stage::NetworkNamespace, "")?;
+        Ok(Some(network))
     }
 
     /// Waits for the order to prepare a sandbox.

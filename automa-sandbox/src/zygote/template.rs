@@ -32,9 +32,13 @@ use nix::{
 use super::{
     At, Confinement, Failure, JOB_DIR, Shared, WRITABLE_PARENT,
     identity::{self, INSIDE_ID},
-    protocol,
+    network, protocol,
 };
-use crate::{landlock, report::Stage, rlimit, seccomp, sys};
+use crate::{
+    landlock::{self, Tcp},
+    report::Stage,
+    rlimit, seccomp, sys,
+};
 
 /// Where the tree is put together; any directory that exists does, as the mount is private.
 const BUILD: &str = "/tmp";
@@ -114,8 +118,10 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
         .filter(|tree| !["/etc", "/dev", "/proc"].iter().any(|dir| tree.inside.starts_with(dir)))
         .map(|tree| tree.inside.clone())
         .collect();
-    let ruleset = landlock::ruleset(abi, &executable, Path::new(WRITABLE_PARENT))
-        .at(Stage::Landlock, "ruleset")?;
+    let ruleset = |tcp| {
+        landlock::ruleset(abi, &executable, Path::new(WRITABLE_PARENT), tcp)
+            .at(Stage::Landlock, "ruleset")
+    };
     let facts = protocol::Facts {
         user_namespace,
         first_uid,
@@ -133,9 +139,11 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
     let shared = Shared {
         first_uid,
         user_namespace,
+        landlock_abi: abi,
         // One for each profile, in the order of `Profile::ALL`.
         confinements: [Confinement {
-            landlock: ruleset,
+            landlock: ruleset(Tcp::Refused)?,
+            landlock_without_tcp: ruleset(Tcp::Unruled)?,
             filter: seccomp::script(template.memory_counted),
             proc_options,
         }],
@@ -205,7 +213,19 @@ fn collect_etc() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn make_skeleton(root: &Path, links: &[(&str, PathBuf)]) -> io::Result<()> {
-    for dir in ["dev", "etc", "home", "opt", "proc", "root", "run", "usr", "var", &JOB_DIR[1..]] {
+    for dir in [
+        "dev",
+        "etc",
+        &network::FILES_DIR[1..],
+        "home",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "usr",
+        "var",
+        &JOB_DIR[1..],
+    ] {
         fs::create_dir_all(root.join(dir))?;
     }
     for (name, target) in links {
@@ -256,9 +276,13 @@ fn make_etc(
             "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"
                 .to_owned(),
         ),
-        ("resolv.conf", String::new()),
+        // A resolver that does not care for that file waits no time for one that is not there.
+        ("resolv.conf", "options timeout:0 attempts:1\n".to_owned()),
     ] {
         fs::write(etc.join(name), content)?;
+    }
+    for (name, content) in network::files() {
+        fs::write(root.join(name.trim_start_matches('/')), content)?;
     }
     Ok(())
 }

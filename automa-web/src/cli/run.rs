@@ -15,8 +15,8 @@ use std::{
 
 use automa_core::script::Language;
 use automa_sandbox::{
-    Bytes, Command, DirectoryMount, Engine, EngineConfig, Exit, ExitReport, Feature, Limits,
-    Outcome, Policy, Profile, Stdin,
+    Bytes, Command, Destination, DirectoryMount, Egress, Engine, EngineConfig, Exit, ExitReport,
+    Feature, Limits, Network, Outcome, Policy, Profile, Stdin,
 };
 
 use self::{out::OutDirectory, relay::Ended};
@@ -57,9 +57,10 @@ pub(crate) struct Args {
     /// Size of the only writable place, /tmp and the working directory together
     #[arg(long, value_name = "SIZE", default_value = "100M")]
     tmp: Bytes,
-    /// Allow connections to this host and port (not available in this version)
+    /// Allow TCP connections to this host and port: example.com:443, *.example.com:443 for all
+    /// names below it, or an address; may be given more than once (default: no network)
     #[arg(long, value_name = "HOST:PORT")]
-    allow_net: Vec<String>,
+    allow_net: Vec<Destination>,
     /// Show a directory or file of the host read-only, at the same path or at INSIDE (not /run:
     /// sockets in it could be connected to); one in /automa/job/data as its owner sees it
     #[arg(long, value_name = "PATH[:INSIDE]")]
@@ -174,9 +175,6 @@ async fn execute(mut args: Args) -> Result<(Ended, Result<(), String>), String> 
 }
 
 fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
-    if !args.allow_net.is_empty() {
-        return Err("--allow-net: this version runs scripts without any network".to_owned());
-    }
     let name = args.file.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.ok_or_else(|| format!("{} is not a file", args.file.display()))?;
     let source = std::fs::read(&args.file)
@@ -201,6 +199,9 @@ fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
         Policy::of(args.profile).limits(limits).prefer(args.prefer).require(args.require);
     if args.strict {
         policy = policy.strict();
+    }
+    if !args.allow_net.is_empty() {
+        policy = policy.network(Network::Allow(Egress::to(args.allow_net)));
     }
     let command = language.command(source, &name).map_err(|error| error.to_string())?;
     let command = args.env.into_iter().fold(command, |command, (k, v)| command.env(k, v));

@@ -162,6 +162,8 @@ pub(super) fn report() -> ExitReport {
             .map(|(name, ns)| Step { name: name.to_owned(), ns })
             .into(),
         start: Start::Warm,
+        egress: Vec::new(),
+        egress_omitted: 0,
     }
 }
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 use automa_sandbox::{
-    CollectLimits, Command, DirectoryMount, Engine, EngineConfig, Error, Outcome, Runtime, Start,
+    CollectLimits, Command, DirectoryMount, Egress, Engine, EngineConfig, Error, Network, Outcome,
+    Policy, Runtime, Start,
 };
 
 struct NotInside;
@@ -47,16 +48,23 @@ async fn run() -> Result<bool, Error> {
     let script = "import sys; print(sys.stdin.read()); sys.exit(3)";
     let python = Runtime::python()?;
     let mut right = true;
-    for start in [Start::Cold, Start::Warm] {
+    let egress = Egress::to(["a.example:443".parse().expect("it is one")]);
+    let networks = [Network::None, Network::Allow(egress)];
+    let starts = [Start::Cold, Start::Warm];
+    for (start, network) in
+        starts.iter().flat_map(|start| networks.iter().map(move |it| (*start, it)))
+    {
+        let policy = || Policy::script().network(network.clone());
         let command = || {
             let command = python.command(script, "script.py").stdin(b"input".to_vec());
             let shown = DirectoryMount::new("/usr/share", "/automa/job/data/shown");
             let command = command.directory(shown).collect(CollectLimits::default());
+            let command = command.policy(policy());
             if start == Start::Cold { command.cold() } else { command }
         };
         // A start that fails is reported by init as well.
         let missing = || {
-            let command = Command::new("/no/such/program");
+            let command = Command::new("/no/such/program").policy(policy());
             if start == Start::Cold { command.cold() } else { command }
         };
         if start == Start::Warm {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use automa_core::execution::State;
-use automa_sandbox::{ExitReport, Outcome, Status, inherited_descriptor};
+use automa_sandbox::{ExitReport, Outcome, Status, Verdict, inherited_descriptor};
 use clap::ValueEnum;
 
 /// How the report is written.
@@ -81,6 +81,7 @@ fn text(to: &mut impl Write, report: &ExitReport) -> io::Result<()> {
     )?;
     let reached: Vec<&str> = report.limits_hit.iter().map(|feature| feature.name()).collect();
     wrapped(to, "reached    ", &reached)?;
+    network(to, report)?;
     let names = |wanted: fn(&Status) -> bool| -> Vec<&str> {
         let matching = report.protections.iter().filter(|protection| wanted(&protection.status));
         matching.map(|protection| protection.feature.name()).collect()
@@ -94,6 +95,25 @@ fn text(to: &mut impl Write, report: &ExitReport) -> io::Result<()> {
         writeln!(to, "    `automa doctor` says why, and what to do about it")?;
     }
     Ok(())
+}
+
+/// What was reached and what was refused, each on a line.
+fn network(to: &mut impl Write, report: &ExitReport) -> io::Result<()> {
+    for event in &report.egress {
+        let port = event.port.map_or_else(String::new, |port| format!(":{port}"));
+        write!(to, "    network     {}{port} {}", event.host, event.verdict)?;
+        if event.count > 1 {
+            write!(to, ", {} times", event.count)?;
+        }
+        if event.verdict == Verdict::Allowed {
+            write!(to, "; {} sent, {} received", event.sent, event.received)?;
+        }
+        writeln!(to)?;
+    }
+    match report.egress_omitted {
+        0 => Ok(()),
+        omitted => writeln!(to, "    network     and {omitted} other events"),
+    }
 }
 
 /// A list of words in lines of at most 90 columns; nothing if there are none.
