@@ -45,7 +45,8 @@ const MAX_DIRECTORIES: usize = 8;
 /// engine can only let programs write to what is that user's own.
 ///
 /// Neither set-user-id programs nor devices work in it, and nothing that is mounted below it on the
-/// host is shown. Its size is limited by [`Limits::directories`](crate::Limits::directories).
+/// host is shown. Its size is limited by [`Limits::directories`](crate::Limits::directories); so
+/// that it can be counted, what a program has closed to its owner may be opened again.
 ///
 /// A program may leave anything in it that its owner could. There may be links that lead elsewhere
 /// on the host: look into it by [`Artifacts::of`](crate::Artifacts::of). There may be programs that

@@ -44,14 +44,20 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        // It reads the end, ends what it has started, waits for it and ends.
-        self.link.close();
-        let ended = sys::pidfd_open(self.process.id()).is_ok_and(|pidfd| {
+        let pidfd = sys::pidfd_open(self.process.id());
+        let has_ended = || {
+            let Ok(pidfd) = &pidfd else { return false };
             let mut poll = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
             nix::poll::poll(&mut poll, END_PATIENCE_MS).is_ok_and(|ready| ready > 0)
-        });
-        if !ended {
+        };
+        // It reads the end, ends what it has started, waits for it and ends.
+        self.link.close();
+        if !has_ended() {
             let _ = self.process.kill();
+            // A file system that does not answer holds even the dead: they are not waited for.
+            if pidfd.is_ok() && !has_ended() {
+                return;
+            }
         }
         let _ = self.process.wait();
     }
