@@ -133,6 +133,32 @@ fn what_root_owns_is_not_its_scripts_own() {
     }
 }
 
+/// Files of others in a directory stay theirs: only the owner's ids are mapped.
+#[test]
+fn files_of_others_stay_theirs() {
+    if !geteuid().is_root() {
+        // Nobody else can put them there.
+        return;
+    }
+    for user in User::all() {
+        let dir = private_dir(user);
+        for (name, mode) in [("open", 0o644), ("closed", 0o600)] {
+            fs::write(dir.path().join(name), "root's\n").unwrap();
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(dir.path().join(name), mode).unwrap();
+        }
+        let script = "cd /automa/job/data/work; cat open; stat -c %U open\n\
+                      cat closed; echo x >open; chmod 777 open; chown job open";
+        let run = with(bash(script), &dir).run_as(user);
+        assert_eq!(run.stdout, "root's\nnobody\n");
+        for refused in ["closed: Permission denied", "open: Permission denied", "chmod: "] {
+            assert!(run.stderr.contains(refused), "{run:#?}");
+        }
+        let meta = fs::metadata(dir.path().join("open")).unwrap();
+        assert_eq!((meta.mode() & 0o777, meta.uid()), (0o644, 0));
+    }
+}
+
 #[test]
 fn directories_that_cannot_be_written_to_are_refused_with_a_reason() {
     for user in User::all() {
@@ -353,7 +379,8 @@ fn the_next_sandbox_has_no_directory_of_the_last() {
         let config = EngineConfig::default().helper(automa()).slots(1);
         let engine = Engine::start(config).await.unwrap();
         let look = || Runtime::bash().unwrap().command("ls /automa/job /automa/job/data", "x.sh");
-        for number in 0..3 {
+        let mut open_files = None;
+        for number in 0..10 {
             let inside = format!("{}/d{number}", Command::DATA_DIRECTORY);
             let data = DirectoryMount::new(dir.path(), inside).writable();
             let output = engine.output(look().directory(data)).await.unwrap();
@@ -362,6 +389,9 @@ fn the_next_sandbox_has_no_directory_of_the_last() {
             let output = engine.output(look()).await.unwrap();
             let told = String::from_utf8(output.stdout).unwrap();
             assert!(told.contains("work") && !told.contains("data"), "{told}");
+            let now = fs::read_dir("/proc/self/fd").unwrap().count();
+            // The first has started the mounter.
+            assert!(now <= *open_files.get_or_insert(now) + 8, "descriptors are left: {now}");
         }
         let own = std::process::id();
         let mounters =
