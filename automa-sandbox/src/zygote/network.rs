@@ -27,8 +27,9 @@ use crate::{
     sys,
 };
 
-/// Where the template keeps the files that are shown in the place of its own.
-pub(super) const FILES_DIR: &str = "/run/network";
+/// Where the template keeps the files that are shown in the place of its own: below where the
+/// writable file system is mounted, and so out of sight for programs.
+pub(super) const FILES_DIR: &str = "/automa/job/network";
 
 /// Connections that wait until the server takes them.
 const BACKLOG: i32 = 128;
@@ -47,15 +48,16 @@ pub(super) fn files() -> [(&'static str, String); 2] {
     let databases = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n\
                      protocols: files\n";
     [
-        ("/run/network/nsswitch.conf", databases.to_owned()),
-        ("/run/network/resolv.conf", format!("nameserver {RESOLVER}\n")),
+        ("/automa/job/network/nsswitch.conf", databases.to_owned()),
+        ("/automa/job/network/resolv.conf", format!("nameserver {RESOLVER}\n")),
     ]
 }
 
-/// Shows those files at their usual places. Allocates nothing.
+/// Shows those files at their usual places, before the writable file system is mounted. Allocates
+/// nothing.
 pub(super) fn show_files() -> io::Result<()> {
-    sys::mount_bind(c"/run/network/nsswitch.conf", c"/etc/nsswitch.conf")?;
-    sys::mount_bind(c"/run/network/resolv.conf", c"/etc/resolv.conf")
+    sys::mount_bind(c"/automa/job/network/nsswitch.conf", c"/etc/nsswitch.conf")?;
+    sys::mount_bind(c"/automa/job/network/resolv.conf", c"/etc/resolv.conf")
 }
 
 /// What a sandbox needs to know about the network its slot has made for it.

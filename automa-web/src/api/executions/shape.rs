@@ -37,7 +37,8 @@ pub(super) struct Submission {
     pub(super) parameters: Option<BTreeMap<String, Value>>,
     /// In place of the script's.
     pub(super) limits: Option<Limits>,
-    /// Hosts and ports that may be reached. This version has no network: only an empty list.
+    /// Hosts and ports that may be reached. The server runs scripts without a network: only an empty
+    /// list.
     pub(super) network: Option<Vec<String>>,
 }
 
@@ -112,7 +113,8 @@ impl Submission {
     /// What it asks for, if that is one thing.
     pub(super) fn read(self) -> Result<NewExecution, Problem> {
         if self.network.is_some_and(|hosts| !hosts.is_empty()) {
-            let reason = "this version has no network for scripts; leave it out";
+            let reason = "the server runs scripts without a network: leave it out, or use `automa \
+                          run --allow-net`";
             return Err(Problem::invalid_field("network", reason));
         }
         let program = match (self.script_id, self.language, self.source) {
