@@ -5,7 +5,7 @@
 
 use automa_sandbox::EgressEvent;
 use automa_tests::{
-    Run, User, bash,
+    Run, User, automa, bash, command_of,
     network::{Network, OWN_ADDRESS},
     python,
 };
@@ -319,6 +319,26 @@ fn without_a_list_there_is_no_network() {
         assert!(!run.stdout.contains("UP"), "{run:#?}");
         assert_eq!(arrived(&network), [] as [&str; 0]);
         assert_eq!(run.report.unwrap().egress, []);
+    }
+}
+
+#[test]
+fn people_are_told_what_was_reached_and_what_was_not() {
+    let source =
+        "(exec 3<>/dev/tcp/api.example.com/13 && cat <&3)\ngetent hosts other.example\ntrue";
+    for user in User::all() {
+        let (network, script) = (network(), bash(source));
+        let mut command = command_of(automa(), User::Root);
+        command.arg("run").arg(script.file()).args(["--report", "text"]);
+        command.args(["--allow-net", "api.example.com:13"]);
+        let output = network.around(&command, user).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        for line in [
+            "    network     api.example.com:13 allowed; 0 B sent, 13 B received\n",
+            "    network     other.example refused: not on the allow-list",
+        ] {
+            assert!(told.contains(line), "{line}: {told}");
+        }
     }
 }
 
