@@ -1,6 +1,6 @@
 //! A running sandbox, as its caller holds it.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -11,13 +11,15 @@ use tokio::{
 use crate::{
     artifacts::{Artifacts, Left},
     report::ExitReport,
+    terminal::{Keyboard, TerminalSize},
+    zygote::FORWARDED,
 };
 
 /// One of the two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
-    /// Standard output.
+    /// Standard output, and all that a terminal shows.
     Stdout,
     /// Standard error.
     Stderr,
@@ -32,6 +34,13 @@ pub struct Chunk {
     pub at: Duration,
     /// What was written: any bytes, cut anywhere.
     pub bytes: Vec<u8>,
+}
+
+impl Chunk {
+    /// What was just read; the supervisor sets when.
+    pub(crate) fn new(stream: Stream, bytes: &[u8]) -> Self {
+        Self { stream, at: Duration::ZERO, bytes: bytes.to_vec() }
+    }
 }
 
 /// Everything a program wrote, and its report.
@@ -53,9 +62,12 @@ pub(crate) enum Control {
     Cancel(Duration),
     /// A signal to the program's process group.
     Signal(i32),
+    /// Hang up the terminal, KILL to everything after this long.
+    HangUp(Duration),
 }
 
-/// A running sandbox. Dropping it kills everything in it.
+/// A running sandbox. Dropping it kills everything in it; one with a terminal is
+/// [hung up](Self::hang_up) first, and killed two seconds later.
 ///
 /// Output is handed over through a small buffer: a program whose output nobody takes waits, as
 /// with any pipe. [`wait`](Self::wait) throws the rest away instead.
@@ -94,6 +106,7 @@ pub struct Child {
     pub(crate) output: mpsc::Receiver<Chunk>,
     pub(crate) control: mpsc::UnboundedSender<Control>,
     pub(crate) report: oneshot::Receiver<Concluded>,
+    pub(crate) keyboard: Option<Keyboard>,
 }
 
 /// What a supervisor knows in the end.
@@ -115,9 +128,46 @@ impl Child {
         let _ = self.control.send(Control::Cancel(grace));
     }
 
-    /// Sends `SIGTERM` or `SIGINT` to the program and its process group; others are not passed on.
+    /// Sends a signal to the program and its process group: `SIGHUP`, `SIGINT`, `SIGTERM`,
+    /// `SIGUSR1` or `SIGUSR2`. Others are not passed on.
     pub fn signal(&self, signal: i32) {
-        let _ = self.control.send(Control::Signal(signal));
+        if FORWARDED.contains(&signal) {
+            let _ = self.control.send(Control::Signal(signal));
+        }
+    }
+
+    /// Where the program's terminal is typed at, to be used beside [`next_output`](Self::next_output);
+    /// `None` without a terminal.
+    #[must_use]
+    pub fn keyboard(&self) -> Option<Keyboard> {
+        self.keyboard.clone()
+    }
+
+    /// Types at the program's terminal: see [`Keyboard::write`].
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` without a terminal; `BrokenPipe` once it was hung up or the program has ended.
+    pub async fn write_input(&self, bytes: &[u8]) -> io::Result<()> {
+        match &self.keyboard {
+            Some(keyboard) => keyboard.write(bytes).await,
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Changes the size of the terminal's window: see [`Keyboard::resize`]. Does nothing without a
+    /// terminal.
+    pub fn resize(&self, size: TerminalSize) {
+        if let Some(keyboard) = &self.keyboard {
+            keyboard.resize(size);
+        }
+    }
+
+    /// Hangs up the terminal, as when its window is closed: `SIGHUP` to its session, no more input
+    /// or output, and after `grace` the end of everything. Without a terminal it sends `SIGHUP` in
+    /// the same way.
+    pub fn hang_up(&self, grace: Duration) {
+        let _ = self.control.send(Control::HangUp(grace));
     }
 
     /// Waits until every process of the sandbox is gone; throws away output not taken before.
@@ -138,7 +188,7 @@ impl Child {
     }
 
     async fn conclude(self) -> Concluded {
-        let Self { output, control, report } = self;
+        let Self { output, control, report, keyboard: _keyboard } = self;
         drop(output);
         let concluded = report.await;
         drop(control);

@@ -8,7 +8,8 @@ use crate::{
     directory::{self, DirectoryMount},
     error::Error,
     limits::Bytes,
-    policy::Policy,
+    policy::{Policy, Profile},
+    terminal::TerminalSize,
     zygote,
 };
 
@@ -34,6 +35,10 @@ pub enum Stdout {
     Piped,
     /// Nowhere. The output limit does not apply.
     Null,
+    /// To a terminal of this size, at which [`Child::write_input`](crate::Child::write_input)
+    /// types: standard input, output and error, and the controlling terminal. Only for a
+    /// [profile](crate::Profile) that has one.
+    Terminal(TerminalSize),
 }
 
 /// A program to run in a sandbox.
@@ -173,6 +178,20 @@ impl Command {
         self.directories.iter().any(DirectoryMount::is_writable)
     }
 
+    /// Refuses a terminal where there can be none, and what would be read instead of it.
+    fn check_terminal(&self) -> Result<(), Error> {
+        let Stdout::Terminal(_) = self.stdout else { return Ok(()) };
+        let profile = self.policy.profile();
+        let problem = if !profile.has_terminal() {
+            format!("profile `{profile}` has no terminals; `{}` has", Profile::Terminal)
+        } else if !matches!(self.stdin, Stdin::Empty) {
+            "what a terminal's program reads is typed: give it no other input".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::InvalidCommand(problem))
+    }
+
     /// Everything as the kernel wants it, or what is wrong with it.
     pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
         self.policy.limits_ref().check().map_err(Error::InvalidCommand)?;
@@ -181,6 +200,7 @@ impl Command {
             let problem = format!("the program `{}` is not an absolute path", self.program);
             return Err(Error::InvalidCommand(problem));
         }
+        self.check_terminal()?;
         let program = c_string("the program", &self.program)?;
         let mut args = vec![program.clone()];
         for arg in &self.args {
@@ -188,7 +208,10 @@ impl Command {
         }
         let out = self.collect.as_ref().map(|_| ("AUTOMA_OUT", zygote::OUT_DIR));
         let own = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut env = Vec::with_capacity(self.env.len() + 1);
+        let mut env = Vec::with_capacity(self.env.len() + 2);
+        if matches!(self.stdout, Stdout::Terminal(_)) && !self.env.contains_key("TERM") {
+            env.push(c"TERM=xterm-256color".to_owned());
+        }
         for (name, value) in
             own.filter(|(name, _)| *name != "AUTOMA_OUT" || out.is_none()).chain(out)
         {
@@ -208,11 +231,16 @@ impl Command {
             Ok((path, *mode, content.clone()))
         });
         let files = files.collect::<Result<_, _>>()?;
+        let terminal = match self.stdout {
+            Stdout::Terminal(size) => Some(size),
+            Stdout::Piped | Stdout::Null => None,
+        };
         Ok(Prepared {
             program,
             args,
             env,
             files,
+            terminal,
             directories,
             writes_directories: self.writes_directories(),
             collects: self.collect.is_some(),
@@ -231,6 +259,7 @@ pub(crate) struct Prepared {
     /// Whether one of them can be written to.
     pub(crate) writes_directories: bool,
     pub(crate) collects: bool,
+    pub(crate) terminal: Option<TerminalSize>,
 }
 
 /// Longest single argument or variable that Linux takes: `MAX_ARG_STRLEN`, `execve(2)`.
@@ -278,6 +307,21 @@ mod tests {
             };
             assert!(problem.contains(part), "{problem}");
         }
+    }
+
+    #[test]
+    fn terminals_are_for_profiles_that_have_one() {
+        let command = || Command::new("/bin/sh").stdout(Stdout::Terminal(TerminalSize::default()));
+        assert!(command().policy(Policy::terminal()).prepare().is_ok());
+        for (command, part) in [
+            (command(), "profile `script` has no terminals; `terminal` has"),
+            (command().policy(Policy::terminal()).stdin(b"x".to_vec()), "is typed"),
+        ] {
+            let Err(Error::InvalidCommand(problem)) = command.prepare() else { panic!() };
+            assert!(problem.contains(part), "{problem}");
+        }
+        let prepared = command().policy(Policy::terminal()).prepare().unwrap();
+        assert!(prepared.env.contains(&CString::from(c"TERM=xterm-256color")));
     }
 
     #[test]

@@ -98,7 +98,9 @@ impl Facts {
     }
 
     fn outcome(&self, exit: Option<Exit>, usage: &Usage) -> Outcome {
-        if let Some((stage, errno)) = self.failed {
+        // A terminal that was hung up before its program ran cannot be given to it.
+        let hung_up = |stage| stage == Stage::Terminal && self.killed == Some(Killed::Cancelled);
+        if let Some((stage, errno)) = self.failed.filter(|(stage, _)| !hung_up(*stage)) {
             return Outcome::SetupFailed { stage, errno };
         }
         match (self.killed, exit) {
@@ -353,6 +355,13 @@ mod tests {
         facts.failed = Some((Stage::Exec, libc::ENOENT));
         let expected = Outcome::SetupFailed { stage: Stage::Exec, errno: libc::ENOENT };
         assert_eq!(outcome(facts), expected);
+    }
+
+    #[test]
+    fn a_terminal_that_was_hung_up_early_is_no_failure() {
+        let mut facts = killed(Killed::Cancelled);
+        facts.failed = Some((Stage::Terminal, libc::EIO));
+        assert_eq!(outcome(facts), Outcome::Cancelled);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Engine {
     #[must_use]
     pub fn protections(&self, command: &Command) -> Vec<Protection> {
         let host = self.pool.host();
-        let mut protections = host.protections();
+        let mut protections = host.protections_of(command.policy.profile());
         for Protection { feature, status } in &mut protections {
             match feature {
                 Feature::OutputLimit if matches!(command.stdout, Stdout::Null) => {

@@ -3,6 +3,7 @@
 use crate::{
     cgroup::Support,
     landlock,
+    policy::Profile,
     protection::{Feature, Protection, Status},
     sampling,
     zygote::protocol::Facts,
@@ -63,13 +64,39 @@ impl Host {
             && (self.groups.memory.is_err() || self.groups.cpu_accounting.is_err())
     }
 
-    /// Every protection of a sandbox started here with piped output.
+    /// Every protection of a script that is started here with piped output.
     #[must_use]
     pub fn protections(&self) -> Vec<Protection> {
+        self.protections_of(Profile::Script)
+    }
+
+    /// The same for another profile.
+    #[must_use]
+    pub fn protections_of(&self, profile: Profile) -> Vec<Protection> {
+        let status =
+            |feature| self.given_up(feature, profile).unwrap_or_else(|| self.status(feature));
         Feature::ALL
             .into_iter()
-            .map(|feature| Protection { feature, status: self.status(feature) })
+            .map(|feature| Protection { feature, status: status(feature) })
             .collect()
+    }
+
+    /// What a profile goes without, as far as this host would have it.
+    fn given_up(&self, feature: Feature, profile: Profile) -> Option<Status> {
+        match feature {
+            Feature::Proc if profile.shows_machine() => Some(Status::Weaker(format!(
+                "profile `{profile}` is shown the machine's processors, memory and load"
+            ))),
+            Feature::LandlockNetwork
+                if profile.loopback() && self.facts.landlock_abi >= landlock::NET_ABI =>
+            {
+                Some(Status::Missing(format!(
+                    "profile `{profile}` may use TCP on its own loopback interface; the namespace \
+                     has no other"
+                )))
+            }
+            _ => None,
+        }
     }
 
     fn status(&self, feature: Feature) -> Status {

@@ -31,25 +31,30 @@ pub(crate) const SCOPE_ABI: i32 = 6;
 pub(crate) enum Tcp {
     /// No port can be bound or connected to.
     Refused,
-    /// Another ruleset, [`connect_only`], says what can be.
+    /// Another ruleset, [`connect_only`], says what can be; or there is nothing but a loopback
+    /// interface of the sandbox's own.
     Unruled,
 }
 
-/// Builds the ruleset that the kernel's `abi` can hold; `None` where it has no Landlock. Programs
-/// run from the trees in `executable` and from below `writable`.
+/// What a ruleset is about.
+pub(crate) struct Rules<'a> {
+    pub(crate) tcp: Tcp,
+    /// Trees and files from which programs run; also from below `writable`.
+    pub(crate) executable: &'a [PathBuf],
+    pub(crate) writable: &'a Path,
+    /// The directory with the devices of terminals, where there are some.
+    pub(crate) terminals: Option<&'a Path>,
+}
+
+/// Builds the ruleset that the kernel's `abi` can hold; `None` where it has no Landlock.
 ///
 /// Reading is allowed everywhere: the payload's tree holds nothing that is not for it. A rule on
 /// what is mounted later, as each sandbox's proc is, has to lie on a parent, here the root.
-pub(crate) fn ruleset(
-    abi: i32,
-    executable: &[PathBuf],
-    writable: &Path,
-    tcp: Tcp,
-) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn ruleset(abi: i32, rules: &Rules<'_>) -> io::Result<Option<OwnedFd>> {
     if abi < 1 {
         return Ok(None);
     }
-    build(abi, executable, writable, tcp).map_err(io::Error::other)
+    build(abi, rules).map_err(io::Error::other)
 }
 
 /// Builds a ruleset by which TCP connects to these ports only and binds none; `None` where the
@@ -77,13 +82,9 @@ fn build_connect_only(
     Ok(ruleset.into())
 }
 
-fn build(
-    abi: i32,
-    executable: &[PathBuf],
-    writable: &Path,
-    tcp: Tcp,
-) -> Result<Option<OwnedFd>, ::landlock::RulesetError> {
-    let (rules_net, rules_scope) = (abi >= NET_ABI && tcp == Tcp::Refused, abi >= SCOPE_ABI);
+fn build(abi: i32, rules: &Rules<'_>) -> Result<Option<OwnedFd>, ::landlock::RulesetError> {
+    let rules_net = abi >= NET_ABI && rules.tcp == Tcp::Refused;
+    let rules_scope = abi >= SCOPE_ABI;
     let abi = ABI::from(abi);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let devices = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
@@ -105,7 +106,7 @@ fn build(
         (&mut ruleset).add_rule(PathBeneath::new(fd, access & AccessFs::from_all(abi))).map(drop)
     };
     allow(Path::new("/"), read)?;
-    for tree in executable {
+    for tree in rules.executable {
         let is_dir = tree.is_dir();
         allow(
             tree,
@@ -115,6 +116,11 @@ fn build(
     for device in ["/dev/null", "/dev/zero", "/dev/full"] {
         allow(Path::new(device), AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
-    allow(writable, write)?;
+    if let Some(terminals) = rules.terminals {
+        // Its own terminals are below, on a file system of each sandbox's own.
+        let devices = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
+        allow(terminals, read | devices)?;
+    }
+    allow(rules.writable, write)?;
     Ok(ruleset.into())
 }

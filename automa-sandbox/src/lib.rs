@@ -26,8 +26,8 @@
 //!   [shown](EngineConfig::mount_ro).
 //! - One writable place: its working directory, `/tmp` and `$HOME` lie on a temporary file system
 //!   of limited size that is gone afterwards.
-//! - No network, not even a loopback interface that is up; or what an allow-list names, see
-//!   [`Network`].
+//! - No network, or what an allow-list names, see [`Network`]. Some [profiles](Profile) have a
+//!   loopback interface of the sandbox's own.
 //! - A process tree of its own, whose every member ends with it.
 //! - No capability, no way to gain one, no system call that the [profile](Profile) does not need.
 //!
@@ -104,6 +104,7 @@ mod slots;
 mod stdio;
 mod supervisor;
 mod sys;
+mod terminal;
 mod zygote;
 
 pub use crate::{
@@ -125,6 +126,7 @@ pub use crate::{
     report::{Exit, ExitReport, Outcome, Stage, Start, Step, Usage},
     runtime::Runtime,
     stdio::inherited_descriptor,
+    terminal::{Keyboard, TerminalSize},
 };
 
 /// Makes this program usable as the sandbox's helper: must be the first call of `main`, before any

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// A number of bytes. Written `512M` or `64KiB`: all units are powers of 1024.
+/// A number of bytes. Written `512M` or `64KiB`: all units are powers of 1024; or `unlimited`.
 ///
 /// ```
 /// use automa_sandbox::Bytes;
@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 pub struct Bytes(pub u64);
 
 impl Bytes {
+    /// More than there can be.
+    pub const UNLIMITED: Self = Self(u64::MAX);
+
     /// `n` times 1024 bytes.
     #[must_use]
     pub const fn kib(n: u64) -> Self {
@@ -36,8 +39,12 @@ impl Bytes {
 const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
 impl fmt::Display for Bytes {
-    /// The largest unit of which there is at least one, with one digit after the point if needed.
+    /// The largest unit of which there is at least one, with one digit after the point if needed;
+    /// or `unlimited`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::UNLIMITED {
+            return f.write_str("unlimited");
+        }
         let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| self.0 >> shift > 0) else {
             return write!(f, "{} B", self.0);
         };
@@ -58,6 +65,9 @@ impl FromStr for Bytes {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || ParseBytesError(text.to_owned());
         let text = text.trim();
+        if text == "unlimited" {
+            return Ok(Self::UNLIMITED);
+        }
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().map_err(|_| invalid())?;
@@ -87,7 +97,8 @@ pub struct Limits {
     pub memory: Bytes,
     /// Processes and threads at one time: 64.
     pub processes: u64,
-    /// Bytes of stdout and stderr together: 10 MiB.
+    /// Bytes of stdout and stderr together: 10 MiB. Without one ([`Bytes::UNLIMITED`]), whoever
+    /// keeps the output has to bound it.
     pub output: Bytes,
     /// Size of the temporary file system, all that is writable: 100 MiB.
     pub tmp: Bytes,
@@ -160,6 +171,7 @@ mod tests {
             ("1 MiB", 1 << 20),
             ("2gb", 2 << 30),
             ("1T", 1 << 40),
+            ("unlimited", u64::MAX),
         ] {
             assert_eq!(text.parse::<Bytes>(), Ok(Bytes(bytes)), "{text}");
         }
@@ -171,9 +183,13 @@ mod tests {
 
     #[test]
     fn sizes_are_shown_short() {
-        for (bytes, text) in
-            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (100 << 20, "100 MiB")]
-        {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (100 << 20, "100 MiB"),
+            (u64::MAX, "unlimited"),
+        ] {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
     }

@@ -1,56 +1,149 @@
 //! What a sandbox must enforce, and how much its program may use.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     egress::Network,
     error::Error,
-    limits::Limits,
+    limits::{Bytes, Limits},
     protection::{Feature, Protection, Status},
 };
 
 /// A named set of rules for one kind of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// | | `script` | `agent` | `build` | `terminal` |
+/// | --- | --- | --- | --- | --- |
+/// | meant for | scripts | programs that run on | compilers, installers | people |
+/// | `/proc` shows | its processes | its processes | also the machine | also the machine |
+/// | loopback interface | down | up, its own | up, its own | up, its own |
+/// | TCP on loopback | refused | any port | any port | any port |
+/// | terminal (`/dev/pts`, `/dev/tty`) | none | none | none | its own |
+/// | debugging its own processes | refused | refused | refused | allowed |
+/// | time from start to end | 5 min | 10 years | 1 h | 24 h |
+/// | output | 10 MiB | unlimited | 64 MiB | unlimited |
+/// | processors | 0.5 | 1 | 2 | 1 |
+/// | memory | 512 MiB | 1 GiB | 4 GiB | 2 GiB |
+/// | processes | 64 | 256 | 512 | 256 |
+/// | temporary files | 100 MiB | 256 MiB | 2 GiB | 1 GiB |
+/// | …their number | 16,384 | 16,384 | 262,144 | 65,536 |
+/// | open files | 1,024 | 4,096 | 4,096 | 4,096 |
+///
+/// The limits are defaults, which [`Policy::limits`] replaces. All else is the same for all: see
+/// the [crate's description](crate). What `/proc` tells of the machine is its processors, memory,
+/// load and uptime, for `nproc`, `free`, `top` and language runtimes; everything else in it is
+/// hidden, and its settings are read-only.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Profile {
     /// A script: no network, no terminal, its own processes only.
+    #[default]
     Script,
+    /// A program that runs until it is told to end. Whoever keeps its output has to bound it.
+    Agent,
+    /// Installing packages and compiling.
+    Build,
+    /// Somebody at a terminal; also called `dev`.
+    #[serde(alias = "dev")]
+    Terminal,
 }
 
 impl Profile {
-    /// Every profile, in the order of [`index`](Self::index).
-    pub(crate) const ALL: [Self; 1] = [Self::Script];
+    /// Every profile.
+    pub const ALL: [Self; 4] = [Self::Script, Self::Agent, Self::Build, Self::Terminal];
+
+    /// The name that [`FromStr`] reads.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Agent => "agent",
+            Self::Build => "build",
+            Self::Terminal => "terminal",
+        }
+    }
 
     /// Its place in tables that have one entry for each profile.
     pub(crate) fn index(self) -> usize {
         self as usize
     }
+
+    /// Whether the loopback interface is up.
+    pub(crate) fn loopback(self) -> bool {
+        self != Self::Script
+    }
+
+    /// Whether proc also tells of the machine.
+    pub(crate) fn shows_machine(self) -> bool {
+        matches!(self, Self::Build | Self::Terminal)
+    }
+
+    /// Whether there is a terminal of the sandbox's own.
+    pub(crate) fn has_terminal(self) -> bool {
+        self == Self::Terminal
+    }
+
+    /// What may be used unless somebody says otherwise.
+    fn limits(self) -> Limits {
+        let script = Limits::default();
+        match self {
+            Self::Script => script,
+            Self::Agent => Limits {
+                wall: Duration::from_hours(10 * 365 * 24),
+                output: Bytes::UNLIMITED,
+                cpu_millis: 1000,
+                memory: Bytes::mib(1024),
+                processes: 256,
+                tmp: Bytes::mib(256),
+                open_files: 4096,
+                ..script
+            },
+            Self::Build => Limits {
+                wall: Duration::from_hours(1),
+                output: Bytes::mib(64),
+                cpu_millis: 2000,
+                memory: Bytes::mib(4096),
+                processes: 512,
+                tmp: Bytes::mib(2048),
+                tmp_inodes: 262_144,
+                open_files: 4096,
+                ..script
+            },
+            Self::Terminal => Limits {
+                wall: Duration::from_hours(24),
+                output: Bytes::UNLIMITED,
+                cpu_millis: 1000,
+                memory: Bytes::mib(2048),
+                processes: 256,
+                tmp: Bytes::mib(1024),
+                tmp_inodes: 65_536,
+                open_files: 4096,
+                ..script
+            },
+        }
+    }
 }
 
 /// There is no profile of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a profile; there is `script`")]
+#[error("`{0}` is not a profile; there are {names}", names = Profile::ALL.map(Profile::name).join(", "))]
 pub struct UnknownProfile(String);
 
 impl FromStr for Profile {
     type Err = UnknownProfile;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "script" => Ok(Self::Script),
-            _ => Err(UnknownProfile(text.to_owned())),
-        }
+        let name = if text == "dev" { "terminal" } else { text };
+        let found = Self::ALL.into_iter().find(|profile| profile.name() == name);
+        found.ok_or_else(|| UnknownProfile(text.to_owned()))
     }
 }
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Script => f.write_str("script"),
-        }
+        f.write_str(self.name())
     }
 }
 
@@ -77,11 +170,35 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The policy for scripts. Required is what keeps a hostile script from the host: namespaces,
+    /// The policy for scripts.
+    #[must_use]
+    pub fn script() -> Self {
+        Self::of(Profile::Script)
+    }
+
+    /// The policy for programs that run on.
+    #[must_use]
+    pub fn agent() -> Self {
+        Self::of(Profile::Agent)
+    }
+
+    /// The policy for installing packages and compiling.
+    #[must_use]
+    pub fn build() -> Self {
+        Self::of(Profile::Build)
+    }
+
+    /// The policy for somebody at a terminal.
+    #[must_use]
+    pub fn terminal() -> Self {
+        Self::of(Profile::Terminal)
+    }
+
+    /// The policy of a profile. Required is what keeps a hostile program from the host: namespaces,
     /// identity, file system, network, capabilities, system calls, Landlock, an end in time.
     /// Preferred is what needs rights that an ordinary user may lack: the limits by cgroups.
     #[must_use]
-    pub fn script() -> Self {
+    pub fn of(profile: Profile) -> Self {
         use Feature as F;
         let required = [
             F::Namespaces,
@@ -98,19 +215,11 @@ impl Policy {
             F::TreeKill,
         ];
         Self {
-            profile: Profile::Script,
-            limits: Limits::default(),
+            profile,
+            limits: profile.limits(),
             network: Network::None,
             required: required.into(),
             strict: false,
-        }
-    }
-
-    /// The policy of a profile.
-    #[must_use]
-    pub fn of(profile: Profile) -> Self {
-        match profile {
-            Profile::Script => Self::script(),
         }
     }
 
@@ -218,7 +327,7 @@ mod tests {
         #[test]
         fn any_name_is_a_profile_or_not(text: String) {
             if let Ok(profile) = text.parse::<Profile>() {
-                prop_assert_eq!(profile.to_string(), text);
+                prop_assert!(profile.to_string() == text || text == "dev");
             }
         }
 
@@ -254,6 +363,40 @@ mod tests {
 
     fn landlock(status: Status) -> Vec<Protection> {
         vec![Protection { feature: Feature::Landlock, status }]
+    }
+
+    #[test]
+    fn profiles_are_found_by_their_names() {
+        for profile in Profile::ALL {
+            assert_eq!(profile.to_string().parse(), Ok(profile));
+            assert_eq!(serde_json::to_value(profile).unwrap(), profile.name());
+            assert_eq!(Policy::of(profile).profile(), profile);
+        }
+        assert_eq!("dev".parse(), Ok(Profile::Terminal));
+        let problem = "root".parse::<Profile>().unwrap_err().to_string();
+        assert_eq!(problem, "`root` is not a profile; there are script, agent, build, terminal");
+    }
+
+    /// The table in the description of [`Profile`] says what these limits are.
+    #[test]
+    fn limits_are_those_of_the_table() {
+        let row = |profile: Profile| {
+            let limits = profile.limits();
+            let numbers =
+                [limits.cpu_millis, limits.processes, limits.tmp_inodes, limits.open_files];
+            let sizes = [limits.output, limits.memory, limits.tmp].map(|size| size.to_string());
+            (limits.wall.as_secs() / 60, numbers, sizes.join(", "))
+        };
+        let year = 365 * 24 * 60;
+        for (profile, wall, numbers, sizes) in [
+            (Profile::Script, 5, [500, 64, 16_384, 1024], "10 MiB, 512 MiB, 100 MiB"),
+            (Profile::Agent, 10 * year, [1000, 256, 16_384, 4096], "unlimited, 1 GiB, 256 MiB"),
+            (Profile::Build, 60, [2000, 512, 262_144, 4096], "64 MiB, 4 GiB, 2 GiB"),
+            (Profile::Terminal, 24 * 60, [1000, 256, 65_536, 4096], "unlimited, 2 GiB, 1 GiB"),
+        ] {
+            assert_eq!(row(profile), (wall, numbers, sizes.to_owned()), "{profile}");
+            assert_eq!(profile.limits().check(), Ok(()));
+        }
     }
 
     #[test]

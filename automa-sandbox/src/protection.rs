@@ -15,9 +15,10 @@ pub enum Feature {
     Identity,
     /// A read-only root without the host's files; one writable place.
     Filesystem,
-    /// A proc that shows the sandbox's own processes and nothing of the machine.
+    /// A proc that shows the sandbox's own processes and nothing of the machine, unless its
+    /// [profile](crate::Profile) says otherwise.
     Proc,
-    /// No network, or only what an allow-list names.
+    /// No network, or only what an allow-list names and a loopback interface of the sandbox's own.
     Network,
     /// No capability, and none to be had.
     Capabilities,

@@ -291,6 +291,8 @@ stages! {
     Exec = 25, "executing the program";
     /// `move_mount(2)` of a directory of the host.
     Directory = 26, "showing a directory of the host";
+    /// devpts, and the program's terminal.
+    Terminal = 27, "opening a terminal";
 }
 
 #[cfg(test)]
@@ -301,7 +303,7 @@ mod tests {
     fn stages_keep_their_numbers() {
         assert_eq!(Stage::from_number(Stage::Exec as u64), Some(Stage::Exec));
         assert_eq!(Stage::from_number(0), None);
-        assert_eq!(Stage::from_number(27), None);
+        assert_eq!(Stage::from_number(28), None);
     }
 
     #[test]

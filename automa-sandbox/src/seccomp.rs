@@ -7,6 +7,8 @@
 mod rules;
 mod tree;
 
+use crate::policy::Profile;
+
 #[cfg(test)]
 mod interpreter;
 #[cfg(test)]
@@ -24,17 +26,18 @@ pub(crate) struct Instruction {
     pub(crate) k: u32,
 }
 
-/// The filter for profile `script`.
+/// The filter for a profile.
 ///
 /// Where no group counts memory, `memory_counted` is false: calls for memory that no process has to
 /// map, and that no sample of processes could therefore show, are absent then.
-pub(crate) fn script(memory_counted: bool) -> Vec<Instruction> {
-    tree::compile(rules::SCRIPT, if memory_counted { &[] } else { rules::UNMAPPED_MEMORY })
+pub(crate) fn filter(profile: Profile, memory_counted: bool) -> Vec<Instruction> {
+    let without = if memory_counted { &[] } else { rules::UNMAPPED_MEMORY };
+    tree::compile(&rules::table(profile), without)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::io::ErrorKind;
     use std::mem::{align_of, offset_of, size_of};
     use std::net::UdpSocket;
@@ -50,30 +53,38 @@ mod tests {
     use super::interpreter::{
         ARCHITECTURES, Call, HIGH, all_calls, check, judge, longest_path, numbers, run,
     };
-    use super::rules::{SCRIPT, Verdict};
+    use super::rules::{Group, Verdict, table};
     use super::tree::{ABSENT, ALLOW, DENY, KILL, X32};
+    use crate::policy::Profile;
 
-    static PROGRAM: LazyLock<Vec<Instruction>> = LazyLock::new(|| super::script(true));
+    static PROGRAM: LazyLock<Vec<Instruction>> =
+        LazyLock::new(|| super::filter(Profile::Script, true));
 
     #[test]
     fn memory_that_nobody_counts_cannot_be_had() {
-        let uncounted = super::script(false);
-        for (_, numbers) in SCRIPT {
-            for &number in *numbers {
-                let call = Call::native(u32::try_from(number).unwrap(), [0; 6]);
-                let taken_out = [libc::SYS_memfd_create, libc::SYS_shmget].contains(&number);
-                let expected = if taken_out { ABSENT } else { run(&PROGRAM, &call).0 };
-                assert_eq!(run(&uncounted, &call).0, expected, "{number}");
+        for profile in Profile::ALL {
+            let (counted, uncounted) =
+                (super::filter(profile, true), super::filter(profile, false));
+            for number in 0..=1000 {
+                let call = Call::native(number, [0; 6]);
+                let taken_out =
+                    [libc::SYS_memfd_create, libc::SYS_shmget].contains(&c_long::from(number));
+                let expected = if taken_out { ABSENT } else { run(&counted, &call).0 };
+                assert_eq!(run(&uncounted, &call).0, expected, "{profile}: {number}");
             }
         }
     }
 
-    /// The filter's answer to a native call.
+    /// The answer of profile `script` to a native call.
     fn answer(number: c_long, arguments: &[u64]) -> u32 {
+        ask(&PROGRAM, number, arguments)
+    }
+
+    fn ask(program: &[Instruction], number: c_long, arguments: &[u64]) -> u32 {
         let mut all = [0; 6];
         all[..arguments.len()].copy_from_slice(arguments);
         let number = u32::try_from(number).unwrap();
-        run(&PROGRAM, &Call::native(number, all)).0
+        run(program, &Call::native(number, all)).0
     }
 
     /// An `int` as it arrives in a register.
@@ -83,28 +94,75 @@ mod tests {
 
     #[test]
     fn the_program_means_the_table() {
-        let program = super::script(true);
-        check(&program).unwrap();
-        let calls = all_calls();
-        let mut answers = BTreeMap::<u32, usize>::new();
-        for call in &calls {
-            let (value, _) = run(&program, call);
-            assert_eq!(value, judge(SCRIPT, call), "{call:x?}");
-            *answers.entry(value).or_default() += 1;
+        for profile in Profile::ALL {
+            let (program, table) = (super::filter(profile, true), table(profile));
+            check(&program).unwrap();
+            let mut answers = BTreeMap::<u32, usize>::new();
+            for call in &all_calls(&table) {
+                let (value, _) = run(&program, call);
+                assert_eq!(value, judge(&table, call), "{profile}: {call:x?}");
+                *answers.entry(value).or_default() += 1;
+            }
+            assert_eq!(answers.keys().copied().collect::<Vec<_>>(), [DENY, ABSENT, ALLOW, KILL]);
+            assert!(answers.values().all(|&count| count > 100), "{profile}: {answers:?}");
         }
-        assert_eq!(answers.keys().copied().collect::<Vec<_>>(), [DENY, ABSENT, ALLOW, KILL]);
-        assert!(answers.values().all(|&count| count > 100), "{answers:?}");
+    }
+
+    /// Of all that `terminal` can ask, only this is answered otherwise than to `script`.
+    #[test]
+    fn profiles_differ_in_these_calls_only() {
+        let debugging = [libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
+        for profile in Profile::ALL {
+            let program = super::filter(profile, true);
+            let differ = |call: &Call| run(&program, call).0 != run(&PROGRAM, call).0;
+            let calls = all_calls(&table(profile));
+            let numbers: BTreeSet<_> =
+                calls.iter().filter(|call| differ(call)).map(|call| call.number.into()).collect();
+            let expected: BTreeSet<c_long> = match profile {
+                Profile::Script | Profile::Agent | Profile::Build => BTreeSet::new(),
+                Profile::Terminal => {
+                    debugging.into_iter().chain([libc::SYS_prctl, libc::SYS_personality]).collect()
+                }
+            };
+            assert_eq!(numbers, expected, "{profile}");
+        }
+        let terminal = super::filter(Profile::Terminal, true);
+        for (number, arguments, expected) in [
+            (libc::SYS_ptrace, [0, 0], ALLOW),
+            (libc::SYS_prctl, [0x5961_6d61, 0], ALLOW), // PR_SET_PTRACER
+            (libc::SYS_prctl, [24, 0], DENY),           // PR_CAPBSET_DROP
+            (libc::SYS_prctl, [35, 0], DENY),           // PR_SET_MM
+            (libc::SYS_personality, [0x0004_0000, 0], ALLOW), // ADDR_NO_RANDOMIZE
+            (libc::SYS_personality, [0x0044_0000, 0], DENY), // and READ_IMPLIES_EXEC
+            (libc::SYS_pidfd_getfd, [3, 0], DENY),
+            (libc::SYS_ioctl, [0, 0x5412], DENY), // TIOCSTI
+            (libc::SYS_ioctl, [0, 0x541c], DENY), // TIOCLINUX
+            (libc::SYS_ioctl, [0, 0x5423], DENY), // TIOCSETD
+        ] {
+            assert_eq!(ask(&terminal, number, &arguments), expected, "{number} {arguments:x?}");
+        }
     }
 
     /// The comparison above would notice any single change of the program.
     #[test]
     fn no_instruction_can_be_changed_unnoticed() {
-        let program = super::script(true);
+        let mut seen = Vec::new();
+        for profile in Profile::ALL {
+            let program = super::filter(profile, true);
+            // What is the same for several profiles need not be tried again.
+            if !seen.contains(&program) {
+                mutate(&program, &table(profile));
+                seen.push(program);
+            }
+        }
+    }
+
+    fn mutate(program: &[Instruction], table: &[Group]) {
         // Of the large numbers a few are enough: more of them take time and find nothing.
         let few =
             numbers().filter(|&number| number > 1000).take(8).map(|n| Call::native(n, [1; 6]));
-        let calls = few.chain(all_calls().into_iter().filter(|call| call.number <= 1000));
-        let calls: Vec<_> = calls.map(|call| (call, judge(SCRIPT, &call))).collect();
+        let calls = few.chain(all_calls(table).into_iter().filter(|call| call.number <= 1000));
+        let calls: Vec<_> = calls.map(|call| (call, judge(table, &call))).collect();
         for (at, original) in program.iter().enumerate() {
             let Instruction { code, jt, jf, k } = *original;
             // A boundary of the search may be moved inside a range that both sides answer alike.
@@ -116,7 +174,7 @@ mod tests {
                 Instruction { k: k + shift, ..*original },
             ];
             for mutant in mutants.into_iter().filter(|mutant| mutant != original) {
-                let mut changed = program.clone();
+                let mut changed = program.to_vec();
                 changed[at] = mutant;
                 let differs = |(call, meant): &(Call, u32)| run(&changed, call).0 != *meant;
                 assert!(check(&changed).is_err() || calls.iter().any(differs), "{at}: {mutant:?}");
@@ -127,10 +185,19 @@ mod tests {
     /// A second opinion on the unconditional verdicts from an independent compiler.
     #[test]
     fn another_compiler_agrees() {
+        Profile::ALL.into_iter().for_each(compare_compilers);
+    }
+
+    fn compare_compilers(profile: Profile) {
+        let verdicts: BTreeMap<c_long, Verdict> = table(profile)
+            .into_iter()
+            .rev() // The first counts, and so is put in last.
+            .flat_map(|(verdict, numbers)| numbers.iter().map(move |&number| (number, verdict)))
+            .collect();
         let errno = |errno: libc::c_int| SeccompAction::Errno(errno.cast_unsigned());
         let compiled = |wanted: Verdict, matched, otherwise| -> BpfProgram {
-            let groups = SCRIPT.iter().filter(|(verdict, _)| *verdict == wanted);
-            let rules = groups.flat_map(|group| group.1).map(|&number| (number, vec![])).collect();
+            let rules = verdicts.iter().filter(|(_, verdict)| **verdict == wanted);
+            let rules = rules.map(|(&number, _)| (number, vec![])).collect();
             let filter = SeccompFilter::new(rules, otherwise, matched, TargetArch::x86_64);
             filter.unwrap().try_into().unwrap()
         };
@@ -141,10 +208,10 @@ mod tests {
         let allowed = own(compiled(Verdict::Allow, SeccompAction::Allow, errno(libc::ENOSYS)));
         let denied = own(compiled(Verdict::Deny, errno(libc::EPERM), errno(libc::ENOSYS)));
         let conditional = |number: u32| {
-            let group = SCRIPT.iter().find(|group| group.1.contains(&c_long::from(number)));
-            matches!(group, Some((Verdict::AllowIf(_) | Verdict::DenyIf(_), _)))
+            let verdict = verdicts.get(&c_long::from(number));
+            matches!(verdict, Some(Verdict::AllowIf(_) | Verdict::DenyIf(_)))
         };
-        let program = super::script(true);
+        let program = super::filter(profile, true);
         for number in numbers().filter(|&number| number < X32 && !conditional(number)) {
             for architecture in ARCHITECTURES {
                 let call = Call { number, architecture, arguments: [0; 6] };
@@ -152,19 +219,21 @@ mod tests {
                     (ALLOW, _) => ALLOW,
                     (_, other) => other,
                 };
-                assert_eq!(run(&program, &call).0, expected, "{call:?}");
+                assert_eq!(run(&program, &call).0, expected, "{profile}: {call:?}");
             }
         }
     }
 
     #[test]
     fn other_abis_are_killed() {
-        let program = super::script(true);
-        for number in numbers() {
-            let i386 = Call { number, architecture: 0x4000_0003, arguments: [0; 6] };
-            assert_eq!(run(&program, &i386).0, KILL, "{number}");
-            let x32 = Call::native(number | X32, [0; 6]);
-            assert_eq!(run(&program, &x32).0, KILL, "{number}");
+        for profile in Profile::ALL {
+            let program = super::filter(profile, true);
+            for number in numbers() {
+                let i386 = Call { number, architecture: 0x4000_0003, arguments: [0; 6] };
+                assert_eq!(run(&program, &i386).0, KILL, "{number}");
+                let x32 = Call::native(number | X32, [0; 6]);
+                assert_eq!(run(&program, &x32).0, KILL, "{number}");
+            }
         }
     }
 
@@ -293,10 +362,15 @@ mod tests {
     /// The whole installation depends on it: see the head of `tree`.
     #[test]
     fn the_program_is_short() {
-        let program = super::script(true);
+        for profile in Profile::ALL {
+            measure(profile, &super::filter(profile, true));
+        }
+    }
+
+    fn measure(profile: Profile, program: &[Instruction]) {
         let steps = |number: c_long, arguments| {
             let call = Call::native(u32::try_from(number).unwrap(), arguments);
-            run(&program, &call).1
+            run(program, &call).1
         };
         let common = [
             ("read", steps(libc::SYS_read, [0; 6])),
@@ -309,10 +383,10 @@ mod tests {
             ("socket TCP", steps(libc::SYS_socket, [2, 1, 6, 0, 0, 0])),
         ];
         let emulated: usize = (0..=470).map(|number| steps(number, [0; 6])).sum();
-        let longest = longest_path(&program);
+        let longest = longest_path(program);
         let length = program.len();
         eprintln!(
-            "{length} instructions, longest path {longest}, all calls {emulated}; {common:?}"
+            "{profile}: {length} instructions, longest path {longest}, all calls {emulated}; {common:?}"
         );
         assert!(length < 200 && longest < 32 && emulated < 6000);
         assert!(common.iter().all(|&(_, steps)| steps <= 24), "{common:?}");
@@ -330,9 +404,15 @@ mod tests {
 
     /// The real kernel takes the program, and ordinary work goes on under it.
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "a child process is part of ordinary work")]
     fn the_kernel_accepts_the_program() {
-        let program: BpfProgram = super::script(true)
+        for profile in Profile::ALL {
+            confine_a_thread(super::filter(profile, true));
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a child process is part of ordinary work")]
+    fn confine_a_thread(program: Vec<Instruction>) {
+        let program: BpfProgram = program
             .into_iter()
             .map(|Instruction { code, jt, jf, k }| seccompiler::sock_filter { code, jt, jf, k })
             .collect();

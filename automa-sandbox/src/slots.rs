@@ -191,6 +191,7 @@ impl Slot {
             collects: false,
             directories: &[],
             alarm: 0,
+            terminal: None,
             limits: [UNLIMITED; LIMITS.len()],
         };
         let plan_len = self.plans.write(&guess).map_err(Error::io("writing the plan"))?;

@@ -1,11 +1,10 @@
-//! Standard input, output and error of a sandbox: pipes and memory files, never a terminal.
+//! Standard input, output and error of a sandbox: pipes and memory files, or a terminal of its own.
 
 use std::{
     fs::{File, OpenOptions},
     future::pending,
     io::{self, Write},
     os::fd::{AsRawFd, OwnedFd},
-    time::Duration,
 };
 
 use nix::{
@@ -19,6 +18,7 @@ use crate::{
     child::{Chunk, Stream},
     command::{Stdin, Stdout},
     sys,
+    terminal::{Keyboard, Screen, terminal},
 };
 
 /// Most bytes of one chunk: as much as a pipe holds (`pipe(7)`).
@@ -59,19 +59,29 @@ pub(crate) fn input(stdin: Stdin, null: &OwnedFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// Our ends of the output pipes, and what becomes the program's standard output and error.
-pub(crate) fn outputs(stdout: &Stdout, null: &OwnedFd) -> io::Result<(Pipes, [OwnedFd; 2])> {
+/// Our ends of the output, and what becomes the program's standard output and error.
+pub(crate) fn outputs(
+    stdout: &Stdout,
+    null: &OwnedFd,
+) -> io::Result<(Pipes, Option<Keyboard>, [OwnedFd; 2])> {
     match stdout {
         Stdout::Null => {
-            let pipes = Pipes { stdout: None, stderr: None, buffer: Box::default() };
-            Ok((pipes, [null.try_clone()?, null.try_clone()?]))
+            let pipes = Pipes { stdout: None, stderr: None, screen: None, buffer: Box::default() };
+            Ok((pipes, None, [null.try_clone()?, null.try_clone()?]))
+        }
+        Stdout::Terminal(size) => {
+            let (screen, keyboard) = terminal(*size);
+            let buffer = vec![0; CHUNK].into_boxed_slice();
+            let pipes = Pipes { stdout: None, stderr: None, screen: Some(screen), buffer };
+            // The sandbox opens its terminal itself, in the place of these.
+            Ok((pipes, Some(keyboard), [null.try_clone()?, null.try_clone()?]))
         }
         Stdout::Piped => {
             let (stdout, to_stdout) = pipe()?;
             let (stderr, to_stderr) = pipe()?;
             let buffer = vec![0; CHUNK].into_boxed_slice();
-            let pipes = Pipes { stdout: Some(stdout), stderr: Some(stderr), buffer };
-            Ok((pipes, [to_stdout, to_stderr]))
+            let pipes = Pipes { stdout: Some(stdout), stderr: Some(stderr), screen: None, buffer };
+            Ok((pipes, None, [to_stdout, to_stderr]))
         }
     }
 }
@@ -88,13 +98,45 @@ fn pipe() -> io::Result<(Receiver, OwnedFd)> {
 pub(crate) struct Pipes {
     stdout: Option<Receiver>,
     stderr: Option<Receiver>,
+    screen: Option<Screen>,
     buffer: Box<[u8]>,
 }
 
 impl Pipes {
-    /// Whether both have been read to their ends.
+    /// Whether all have been read to their ends.
     pub(crate) fn are_closed(&self) -> bool {
-        self.stdout.is_none() && self.stderr.is_none()
+        self.stdout.is_none() && self.stderr.is_none() && self.screen.is_none()
+    }
+
+    /// Connects the terminal that the sandbox has opened; one that nobody waits for is hung up.
+    pub(crate) fn connect(&mut self, terminal: Option<OwnedFd>) {
+        let connected = match (&self.screen, terminal) {
+            (Some(screen), Some(terminal)) => screen.connect(terminal).is_ok(),
+            _ => false,
+        };
+        if !connected {
+            self.hang_up();
+        }
+    }
+
+    /// Whether the output is that of a terminal.
+    pub(crate) fn have_terminal(&self) -> bool {
+        self.screen.is_some()
+    }
+
+    /// Whether that is still to be opened.
+    pub(crate) fn await_terminal(&self) -> bool {
+        self.screen.as_ref().is_some_and(Screen::is_awaited)
+    }
+
+    /// Ends the terminal, if there is one.
+    pub(crate) fn hang_up(&mut self) {
+        self.screen = None;
+    }
+
+    /// Waits no longer for a terminal: nobody is left to open it.
+    pub(crate) fn stop_awaiting(&mut self) {
+        self.screen.take_if(|screen| screen.is_awaited());
     }
 
     /// Waits for room in `to`, then for output. `None` when nobody listens at `to` any more: call
@@ -105,19 +147,25 @@ impl Pipes {
             Some(to) => Some(to.reserve().await.ok()?),
             None => None,
         };
+        if let Some(screen) = &self.screen {
+            let n = screen.read(&mut self.buffer).await;
+            if n == 0 {
+                self.screen = None;
+            }
+            return Some(Chunk::new(Stream::Stdout, &self.buffer[..n]));
+        }
         let (first, second) = self.buffer.split_at_mut(self.buffer.len() / 2);
         let (stream, bytes) = tokio::select! {
             n = read(&mut self.stdout, first) => (Stream::Stdout, &first[..n]),
             n = read(&mut self.stderr, second) => (Stream::Stderr, &second[..n]),
         };
-        let chunk = Chunk { stream, at: Duration::ZERO, bytes: bytes.to_vec() };
-        if chunk.bytes.is_empty() {
+        if bytes.is_empty() {
             match stream {
                 Stream::Stdout => self.stdout = None,
                 Stream::Stderr => self.stderr = None,
             }
         }
-        Some(chunk)
+        Some(Chunk::new(stream, bytes))
     }
 }
 

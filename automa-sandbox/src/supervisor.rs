@@ -32,6 +32,7 @@ use crate::{
     slots::{self, Init, Slot},
     stdio::{self, Pipes},
     sys::{self, Received},
+    terminal::Keyboard,
     zygote::{
         plan::{self, Contents, LIMITS, UNLIMITED},
         protocol::{Event, Order, Request},
@@ -50,6 +51,9 @@ const SHORT_TICK: Duration = Duration::from_millis(5);
 /// Time for the kernel to end a killed tree before the report says that it could not be verified.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a program whose terminal's window was closed may take to end.
+const HANG_UP_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What init adds to the wall limit before it ends the run by itself, in seconds.
 const INIT_PATIENCE: u64 = 5;
 
@@ -64,7 +68,7 @@ pub(crate) fn start(
     let (chunks, output) = mpsc::channel(CHUNKS);
     let (control, requests) = mpsc::unbounded_channel();
     let (conclude, report) = oneshot::channel();
-    let (run, pipes) = match send(&mut lease, command, prepared, shown, chunks) {
+    let (run, pipes, keyboard) = match send(&mut lease, command, prepared, shown, chunks) {
         Ok(sent) => sent,
         Err(error) => {
             lease.give_up();
@@ -83,7 +87,7 @@ pub(crate) fn start(
         // The memory of what was left stays charged to the slot's group, so that it has to go.
         lease.settle(lost || still_kept.strong_count() > 0).await;
     });
-    Ok(Child { output, control, report })
+    Ok(Child { output, control, report, keyboard })
 }
 
 /// Has a sandbox made unless one is prepared, sets limits, connects input and output, and sends the
@@ -94,7 +98,7 @@ fn send(
     prepared: &Prepared,
     shown: Shown,
     chunks: mpsc::Sender<Chunk>,
-) -> Result<(Run, Pipes), Error> {
+) -> Result<(Run, Pipes, Option<Keyboard>), Error> {
     let begun = Instant::now();
     let limits = command.policy.limits_ref().clone();
     let mut facts = Facts::new(limits.clone(), sys::monotonic_ns());
@@ -108,7 +112,7 @@ fn send(
     }
     let null = lease.pool().null();
     let stdin = stdio::input(command.stdin, null).map_err(Error::io("preparing the input"))?;
-    let (pipes, outputs) =
+    let (pipes, keyboard, outputs) =
         stdio::outputs(&command.stdout, null).map_err(Error::io("creating a pipe"))?;
     let slot = lease.slot();
     slot.leaf.apply(&group_limits(&host, &limits)).map_err(Error::io("limiting a cgroup"))?;
@@ -133,6 +137,8 @@ fn send(
         resolver: lease.pool().resolver().clone(),
         relay: None,
         kill_at: None,
+        asked: None,
+        abandoned: false,
         give_up_at: None,
         given_up: false,
         chunks: Some(chunks),
@@ -143,7 +149,7 @@ fn send(
         facts,
     };
     run.open_network(sockets);
-    Ok((run, pipes))
+    Ok((run, pipes, keyboard))
 }
 
 /// Writes what is to be run where the slot reads it. Returns its length.
@@ -165,6 +171,7 @@ fn write_plan(
         collects: prepared.collects,
         directories: &prepared.directories,
         alarm: u32::try_from(limits.wall.as_secs() + INIT_PATIENCE).unwrap_or(u32::MAX),
+        terminal: prepared.terminal.map(|size| (size.cols, size.rows)),
         limits: process_limits(host, limits, prepared.writes_directories),
     };
     slot.plans.write(&contents).map_err(|error| match error.kind() {
@@ -231,6 +238,10 @@ struct Run {
     init: Option<Init>,
     /// When a cancelled program's grace ends.
     kill_at: Option<Instant>,
+    /// The signal by which it was asked to end.
+    asked: Option<i32>,
+    /// Whether the caller has dropped the child.
+    abandoned: bool,
     /// When a killed tree is given up on.
     give_up_at: Option<Instant>,
     given_up: bool,
@@ -268,6 +279,7 @@ impl Run {
                 biased;
                 received = slot.link.receive(&mut event), if !self.is_over() => match received {
                     Ok((len, mut fds)) => match Event::decode(&event[..len]) {
+                        Some(Event::Terminal) => pipes.connect(fds.take(0)),
                         Some(event) => self.on_event(event, &mut fds, slot),
                         None => self.facts.slot_lost = true,
                     },
@@ -282,13 +294,18 @@ impl Run {
                 () = &mut over_disk, if self.facts.killed.is_none() && !self.is_over() => {
                     self.kill(Killed::Disk, slot);
                 }
-                request = requests.recv(), if !self.is_over() => self.on_request(request, slot),
+                request = requests.recv(), if !(self.is_over() || self.abandoned) => {
+                    self.on_request(request, &mut pipes, slot);
+                }
                 chunk = pipes.next(self.chunks.as_ref()), if !pipes.are_closed() => {
                     match chunk {
                         Some(chunk) => self.on_output(chunk, slot),
                         None => self.chunks = None,
                     }
                 }
+            }
+            if self.is_over() {
+                pipes.stop_awaiting();
             }
         }
         // The kernel has closed this door long ago; the drop's signal reaches nobody.
@@ -331,12 +348,13 @@ impl Run {
 
     fn on_event(&mut self, event: Event, fds: &mut Received, slot: &mut Slot) {
         match event {
-            Event::Ready | Event::Prepared => {}
+            // Terminals are connected where output is read.
+            Event::Ready | Event::Prepared | Event::Terminal => {}
             Event::Started { pid } => {
                 self.init = fds.take(0).map(|pidfd| Init::new(pid, pidfd));
                 // What was asked for before there was anyone to be told.
-                if let (Some(init), Some(_)) = (&self.init, self.kill_at) {
-                    init.signal(libc::SIGTERM);
+                if let (Some(init), Some(signal)) = (&self.init, self.asked) {
+                    init.signal(signal);
                 }
                 if let Some(cause) = self.facts.killed.filter(|_| self.give_up_at.is_some()) {
                     self.kill(cause, slot);
@@ -369,21 +387,43 @@ impl Run {
         }
     }
 
-    fn on_request(&mut self, request: Option<Control>, slot: &mut Slot) {
-        match (request, &self.init) {
+    fn on_request(&mut self, request: Option<Control>, pipes: &mut Pipes, slot: &mut Slot) {
+        let request = request.unwrap_or_else(|| {
             // The caller has dropped the child.
-            (None | Some(Control::Cancel(Duration::ZERO)), _) => {
+            self.abandoned = true;
+            Control::HangUp(if pipes.have_terminal() { HANG_UP_PATIENCE } else { Duration::ZERO })
+        });
+        match request {
+            Control::Cancel(grace) => self.end(Some(libc::SIGTERM), grace, slot),
+            Control::HangUp(_) if pipes.await_terminal() => {
+                // There is nobody yet who could be told.
                 self.kill(Killed::Cancelled, slot);
             }
-            (Some(Control::Cancel(grace)), init) => {
-                if let Some(init) = init {
-                    init.signal(libc::SIGTERM);
-                }
-                self.facts.killed.get_or_insert(Killed::Cancelled);
-                self.kill_at = Some(Instant::now() + grace);
+            Control::HangUp(grace) => {
+                // The kernel tells a terminal's session, and twice would be once too often.
+                let signal = (!pipes.have_terminal()).then_some(libc::SIGHUP);
+                pipes.hang_up();
+                self.end(signal, grace, slot);
             }
-            (Some(Control::Signal(signal)), Some(init)) => init.signal(signal),
-            (Some(Control::Signal(_)), None) => {}
+            Control::Signal(signal) => {
+                if let Some(init) = &self.init {
+                    init.signal(signal);
+                }
+            }
+        }
+    }
+
+    /// Asks the program to end, by a signal unless it knows already, and ends everything after
+    /// `grace`.
+    fn end(&mut self, signal: Option<i32>, grace: Duration, slot: &mut Slot) {
+        if grace.is_zero() {
+            return self.kill(Killed::Cancelled, slot);
+        }
+        self.facts.killed.get_or_insert(Killed::Cancelled);
+        self.kill_at = Some(Instant::now() + grace);
+        self.asked = signal;
+        if let (Some(init), Some(signal)) = (&self.init, signal) {
+            init.signal(signal);
         }
     }
 

@@ -11,6 +11,7 @@ mod message;
 mod mounts;
 mod process;
 mod rights;
+mod terminal;
 
 use std::{
     ffi::{c_int, c_long},
@@ -35,6 +36,7 @@ pub(crate) use self::{
         drop_capabilities, drop_groups, effective_capabilities, install_filter, landlock_abi,
         landlock_restrict_self, lower_limit, prctl, seccomp_available, set_ids,
     },
+    terminal::{control_terminal, open_terminal, register, set_window_size, window_size},
 };
 
 /// Turns the kernel's `-1` into the error it left in `errno`.

@@ -18,11 +18,16 @@ mod init;
 mod network;
 mod payload;
 pub(crate) mod plan;
+mod proc;
 pub(crate) mod protocol;
 mod slot;
 mod template;
+mod terminal;
 
-pub(crate) use self::{identity::INSIDE_ID, init::OVERDUE};
+pub(crate) use self::{
+    identity::INSIDE_ID,
+    init::{FORWARDED, OVERDUE},
+};
 
 use std::{
     ffi::CStr,
@@ -38,7 +43,10 @@ use nix::{
     unistd::{Pid, getppid, setsid},
 };
 
-use self::protocol::{Built, NewSlot, Template};
+use self::{
+    proc::Proc,
+    protocol::{Built, NewSlot, Template},
+};
 use crate::{
     policy::Profile,
     report::Stage,
@@ -54,6 +62,9 @@ pub(crate) const ARGUMENT: &str = "sandbox-zygote";
 pub(crate) const WRITABLE_PARENT: &str = "/automa";
 /// The writable file system itself; home of the payload.
 pub(crate) const JOB_DIR: &str = "/automa/job";
+/// Where the template keeps what init mounts over other things. Each sandbox's writable file system
+/// covers it, so that no payload sees it there.
+pub(crate) const PARTS: &str = "/automa/job/parts";
 /// Working directory of the payload, where its files are.
 pub(crate) const WORK_DIR: &str = "/automa/job/work";
 /// Where directories of the host are shown.
@@ -112,7 +123,7 @@ pub(crate) struct Confinement {
     /// The same without rules for TCP, for a sandbox with an allow-list.
     landlock_without_tcp: Option<OwnedFd>,
     filter: Vec<Instruction>,
-    proc_options: &'static CStr,
+    proc: Proc,
 }
 
 /// Runs the zygote on its inherited socket; never returns.

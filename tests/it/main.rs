@@ -21,6 +21,7 @@ mod ops;
 mod pages;
 mod probes;
 mod run;
+mod terminal;
 mod tree;
 mod warm;
 

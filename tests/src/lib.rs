@@ -96,6 +96,27 @@ pub fn command(user: User) -> Command {
     command_of(automa(), user)
 }
 
+/// Runs a test that has an engine of its own, and as root once more as an ordinary user: this
+/// program is started again for this one test, which is the one that `part` is a closure of.
+///
+/// # Panics
+///
+/// When it fails.
+#[track_caller]
+pub fn as_everybody<P>(part: &P, test: impl Fn()) {
+    test();
+    if geteuid().is_root() {
+        let name = std::any::type_name_of_val(part);
+        let name = name.trim_end_matches("::{{closure}}").split_once("::").map_or(name, |(_, n)| n);
+        // By its link, as an ordinary user need not be able to reach where it lies.
+        let mut program = command_of(Path::new("/proc/self/exe"), User::Ordinary);
+        let output = program.args(["--exact", name, "--nocapture"]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("1 passed"), "{name}, as an ordinary user: {told}{errors}");
+    }
+}
+
 /// A command that runs any program as `user`.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "what is under test runs bare")]

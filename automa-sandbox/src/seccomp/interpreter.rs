@@ -9,7 +9,7 @@ use libc::{
 };
 
 use super::Instruction;
-use super::rules::{Clauses, Condition, Group, SCRIPT, Verdict};
+use super::rules::{Clauses, Condition, Group, Verdict};
 use super::tree::{ABSENT, ALLOW, DENY, KILL, X32, X86_64};
 
 /// What a filter is shown of a syscall: struct `seccomp_data`, without the instruction pointer.
@@ -189,10 +189,10 @@ fn edges(condition: &Condition) -> BTreeSet<u64> {
     values.flat_map(|value| [value, value | HIGH, value | ignored, value & !ignored]).collect()
 }
 
-/// Calls of every checked syscall, with all combinations of its arguments' edges.
-fn checked_calls() -> Vec<Call> {
+/// Calls of every syscall that `table` checks, with all combinations of its arguments' edges.
+fn checked_calls(table: &[Group]) -> Vec<Call> {
     let mut calls = Vec::new();
-    for (verdict, numbers) in SCRIPT {
+    for (verdict, numbers) in table {
         let (Verdict::AllowIf(clauses) | Verdict::DenyIf(clauses)) = verdict else { continue };
         let mut edges_of = [const { BTreeSet::new() }; 6];
         for condition in clauses.iter().copied().flatten() {
@@ -217,15 +217,15 @@ fn checked_calls() -> Vec<Call> {
 }
 
 /// Every number under every architecture and with arguments that some rule refuses, then the
-/// argument checks.
-pub(super) fn all_calls() -> Vec<Call> {
+/// argument checks of `table`.
+pub(super) fn all_calls(table: &[Group]) -> Vec<Call> {
     let refused = [[0x5412; 6], [0x400; 6], [0, 1, 25, 0, 0, 0], [u64::MAX; 6]];
     let by_number = numbers().flat_map(move |number| {
         let foreign = |architecture| Call { number, architecture, arguments: [1; 6] };
         let refused = refused.map(|arguments| Call::native(number, arguments));
         ARCHITECTURES.map(foreign).into_iter().chain(refused)
     });
-    by_number.chain(checked_calls()).collect()
+    by_number.chain(checked_calls(table)).collect()
 }
 
 #[cfg(test)]

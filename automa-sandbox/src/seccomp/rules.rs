@@ -13,6 +13,8 @@ use libc::*;
 
 use Verdict::{Absent, Allow, AllowIf, Deny, DenyIf};
 
+use crate::policy::Profile;
+
 /// The answer to a syscall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -180,6 +182,12 @@ const PRCTL: Clauses = &[
 /// randomisation, make readable memory executable or lie about the kernel's version.
 const PERSONALITY: Clauses = &[&[argument(0, &[is(0), is(-1)])]];
 
+/// For `terminal`: a process may also name who debugs it, where Yama asks for that.
+const DEBUGGED_PRCTL: Clauses = &[PRCTL[0], PRCTL[1], &[argument(0, &[is(PR_SET_PTRACER)])]];
+
+/// For `terminal`: debuggers start programs at addresses that stay the same.
+const DEBUGGED_PERSONALITY: Clauses = &[&[argument(0, &[is(0), is(ADDR_NO_RANDOMIZE), is(-1)])]];
+
 /// fcntl(2): a lease delays, and a directory notification watches, whoever else opens a file that
 /// is shared read-only between sandboxes. The three commands are neighbours.
 const FCNTL_COMMAND: Clauses = &[&[argument(1, &[between(F_SETLEASE, F_NOTIFY)])]];
@@ -195,7 +203,7 @@ const SOCKET_OPTION: Clauses =
 /// capability. Denied are those that would be dangerous anyway, or that widen the kernel's
 /// surface for nothing. A number that is not here is `Absent`.
 #[rustfmt::skip] // one family per paragraph reads better than one name per line
-pub(super) const SCRIPT: &[Group] = &[
+const SCRIPT: &[Group] = &[
     (AllowIf(CLONE_FLAGS), &[SYS_clone]),
     (AllowIf(SOCKET), &[SYS_socket]),
     (AllowIf(SOCKETPAIR), &[SYS_socketpair]),
@@ -347,22 +355,55 @@ pub(super) const SCRIPT: &[Group] = &[
     ]),
 ];
 
+/// Profile `terminal`, where it differs from `script`: a debugger may follow and change the
+/// processes of its own sandbox. That it reaches no other, its init included, is kept by what
+/// ptrace(2) itself asks for ("Ptrace access mode checking": the same user, dumpable, no more
+/// capabilities), by the process namespace and by Landlock. A traced process stays under its
+/// filter, which looks at a system call after the tracer did (seccomp(2), `SECCOMP_RET_TRACE`).
+const TERMINAL: &[Group] = &[
+    (AllowIf(DEBUGGED_PRCTL), &[SYS_prctl]),
+    (AllowIf(DEBUGGED_PERSONALITY), &[SYS_personality]),
+    (Allow, &[SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev]),
+];
+
+/// What differs from [`SCRIPT`] for a profile.
+const fn differences(profile: Profile) -> &'static [Group] {
+    match profile {
+        // The kernel's part in their other rights is none of a filter's: files, limits, network.
+        Profile::Script | Profile::Agent | Profile::Build => &[],
+        Profile::Terminal => TERMINAL,
+    }
+}
+
+/// The table of a profile, in which the first group that names a number counts.
+pub(super) fn table(profile: Profile) -> Vec<Group> {
+    [differences(profile), SCRIPT].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_syscall_is_named_once() {
-        let mut named: Vec<c_long> = SCRIPT.iter().flat_map(|group| group.1).copied().collect();
-        named.sort_unstable();
+        let named = |groups: &[Group]| {
+            let mut named: Vec<c_long> = groups.iter().flat_map(|group| group.1).copied().collect();
+            named.sort_unstable();
+            named
+        };
         let defined: Vec<c_long> = (0..=336).chain(424..=470).collect();
-        assert_eq!(named, defined);
+        assert_eq!(named(SCRIPT), defined);
+        for profile in Profile::ALL {
+            let changed = named(differences(profile));
+            assert!(changed.is_sorted_by(|one, next| one < next), "{profile}: {changed:?}");
+            assert!(changed.iter().all(|number| defined.contains(number)), "{profile}");
+        }
     }
 
     /// The generator searches spans by halves, so their order matters.
     #[test]
     fn conditions_are_well_formed() {
-        for (verdict, _) in SCRIPT {
+        for (verdict, _) in Profile::ALL.into_iter().flat_map(table) {
             let (AllowIf(clauses) | DenyIf(clauses)) = verdict else { continue };
             for condition in clauses.iter().copied().flatten() {
                 assert!(condition.argument < 6, "{condition:?}");

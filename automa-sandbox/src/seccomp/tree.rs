@@ -43,7 +43,8 @@ const EXCEPTIONS: usize = 2;
 /// whatever their arguments, so these run the program at every call; ioctl and fcntl are frequent.
 const CHECKED: u32 = 16;
 
-/// The program for `table`, with some calls taken out of it.
+/// The program for `table`, with some calls taken out of it. Of several groups that name a number
+/// the first counts.
 pub(super) fn compile(table: &[Group], without: &[c_long]) -> Vec<Instruction> {
     let numbers =
         table.iter().flat_map(|(verdict, numbers)| numbers.iter().map(|&n| (n, *verdict)));
@@ -54,7 +55,9 @@ pub(super) fn compile(table: &[Group], without: &[c_long]) -> Vec<Instruction> {
         Some((Span { first: number, last: number }, verdict))
     });
     let mut spans: Vec<_> = spans.collect();
-    spans.sort_unstable_by_key(|(span, _)| span.first);
+    // Stable, so that of equals the first is kept.
+    spans.sort_by_key(|(span, _)| span.first);
+    spans.dedup_by_key(|(span, _)| span.first);
     let end = spans.last().map_or(0, |(span, _)| span.last);
     let leaves = fold(&cover(&spans, Verdict::Absent), |span, verdict| match verdict {
         Verdict::AllowIf(_) | Verdict::DenyIf(_) => CHECKED,
@@ -347,6 +350,19 @@ mod tests {
         let nothing = Condition { argument: 0, mask: 0xff, spans: &[] };
         let clauses: Clauses = Vec::leak(vec![Vec::leak(vec![everything, nothing]) as &[_]]);
         assert_equivalent(&[(Verdict::AllowIf(clauses), &[0]), (Verdict::Deny, &[-1])], 5);
+    }
+
+    #[test]
+    fn the_first_that_names_a_number_counts() {
+        let table: &[Group] = &[
+            (Verdict::Allow, &[2, 3]),
+            (Verdict::Deny, &[0, 1, 2, 3, 4]),
+            (Verdict::AllowIf(&[]), &[3, 4]),
+        ];
+        assert_equivalent(table, 6);
+        let program = compile(table, &[]);
+        let answers = [0, 2, 3, 4, 5].map(|number| run(&program, &Call::native(number, [0; 6])).0);
+        assert_eq!(answers, [DENY, ALLOW, ALLOW, DENY, ABSENT]);
     }
 
     const EVERYTHING: Span = Span { first: 0, last: u32::MAX };

@@ -68,14 +68,13 @@ pub(crate) fn remount(
     mount_new(c"none", target, flags | libc::MS_REMOUNT, options)
 }
 
-/// Shows a file or directory at another place too (`mount(2)`, `MS_BIND`), without allocating.
-pub(crate) fn mount_bind(source: &CStr, target: &CStr) -> io::Result<()> {
-    let none = ptr::null();
+/// Shows a file or directory at another place too (`mount(2)`, `MS_BIND`), without allocating; with
+/// `MS_REC` also what is mounted below it.
+pub(crate) fn mount_bind(source: &CStr, target: &CStr, flags: libc::c_ulong) -> io::Result<()> {
+    let (none, flags) = (ptr::null(), flags | libc::MS_BIND);
     // SAFETY: both paths are NUL-terminated; a bind mount has neither type nor options.
-    check(unsafe {
-        libc::mount(source.as_ptr(), target.as_ptr(), none, libc::MS_BIND, none.cast())
-    })
-    .map(drop)
+    check(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), none, flags, none.cast()) })
+        .map(drop)
 }
 
 /// Copies the mount tree at `path` into a detached one (`open_tree(2)`, recursive).

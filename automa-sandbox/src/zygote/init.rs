@@ -7,7 +7,7 @@ use std::{
     cell::OnceCell,
     ffi::CStr,
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
     sync::atomic::{AtomicI32, Ordering},
 };
 
@@ -24,6 +24,7 @@ use super::{
     payload::{self, Task, Timeline},
     plan::Plan,
     protocol::{Event, Exited, Mark, Order, Request},
+    terminal,
 };
 use crate::{
     report::Stage,
@@ -39,6 +40,10 @@ const OUT: &CStr = c"/automa/job/out";
 
 /// Exit status of an init whose own clock ended the run.
 pub(crate) const OVERDUE: i32 = 124;
+
+/// Signals that are passed on to the payload.
+pub(crate) const FORWARDED: [libc::c_int; 5] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
 
 /// Process id of the payload as seen here, 0 before it exists; read by signal handlers.
 static PAYLOAD: AtomicI32 = AtomicI32::new(0);
@@ -74,6 +79,8 @@ pub(super) struct Start<'a> {
     pub(super) memory: &'a mut Mapping,
     pub(super) stack: &'a mut Stack,
     pub(super) confinement: &'a Confinement,
+    /// Options for the terminals of the sandbox, if it may have some.
+    pub(super) terminals: Option<&'a CStr>,
     /// The payload's ids; `None` in a user namespace, which has only one.
     pub(super) uid: Option<u32>,
     /// The sandbox's network, where it has one.
@@ -121,15 +128,17 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
     if start.liveness.slot_died() {
         sys::exit_now(1);
     }
-    let proc_options = start.confinement.proc_options.as_ptr();
-    sys::mount_new(c"proc", c"/proc", MOUNT_FLAGS | libc::MS_NOEXEC, proc_options)
-        .map_err(at(Stage::MountProc))?;
+    for signal in FORWARDED {
+        sys::handle_signal(signal, forward);
+    }
+    start.confinement.proc.mount().map_err(at(Stage::MountProc))?;
+    if let Some(options) = start.terminals {
+        terminal::mount(options).map_err(at(Stage::Terminal))?;
+    }
     if start.network.is_some() {
         network::show_files().map_err(at(Stage::Tree))?;
     }
     marks.pass(Mark::ProcMounted);
-    sys::handle_signal(libc::SIGTERM, forward);
-    sys::handle_signal(libc::SIGINT, forward);
     sys::handle_signal(libc::SIGALRM, overdue);
 
     let (plan, gate, failed) = (OnceCell::new(), Gate::new(), payload::Failed::default());
@@ -172,6 +181,7 @@ fn start_at_once<'a>(
     furnish(plan, mounts, start.socket, start.uid)?;
     setup.marks.pass(Mark::JobMounted);
     sys::alarm(plan.alarm());
+    let stdio = at_terminal(start.socket, plan, stdio)?;
     setup.gate.open(task(plan, &stdio));
     // When this returns, the payload has exec'd, and our copies of its descriptors go.
     sys::spawn_sharing(start.stack, payload::run, setup).map_err(at(Stage::ClonePayload))
@@ -207,6 +217,7 @@ fn start_prepared<'a>(
         }
         furnish(plan, mounts, socket, setup.uid)?;
         sys::alarm(plan.alarm());
+        let stdio = at_terminal(socket, plan, stdio)?;
         gate.open(task(plan, &stdio));
         // Ours, which the payload uses, have to stay until its exec.
         Ok(Some(stdio))
@@ -268,6 +279,21 @@ fn receive(socket: &OwnedFd) -> Step<(Request, [OwnedFd; Request::STDIO], Receiv
             }
         }
     }
+}
+
+/// Gives the program a terminal in the place of what the server sent, if the plan says so; its outer
+/// side goes to the server.
+fn at_terminal(socket: &OwnedFd, plan: &Plan<'_>, stdio: [OwnedFd; 3]) -> Step<[OwnedFd; 3]> {
+    let Some(size) = plan.terminal() else { return Ok(stdio) };
+    let opened = || {
+        let (outside, inside) = terminal::open(size)?;
+        Event::Terminal.send(socket, Some(&outside))?;
+        // Open to our end: a program that has closed its terminal may open it again, and until then
+        // nobody is to believe that it is over.
+        let inside = inside.into_raw_fd();
+        Ok([sys::duplicate(inside)?, sys::duplicate(inside)?, sys::duplicate(inside)?])
+    };
+    opened().map_err(at(Stage::Terminal))
 }
 
 /// Reads the plan of the request, and keeps it as long as the payload may need it.

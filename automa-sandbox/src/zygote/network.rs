@@ -42,6 +42,12 @@ pub(super) fn enter_empty() -> nix::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)
 }
 
+/// Enters a new network with a loopback interface and nothing else.
+pub(super) fn enter_loopback() -> nix::Result<()> {
+    enter_empty()?;
+    Netlink::open()?.loopback_up()
+}
+
 /// The files in [`FILES_DIR`], by their paths. Names are asked for by every resolver in use: that of
 /// glibc heeds the first, all heed the second.
 pub(super) fn files() -> [(&'static str, String); 2] {
@@ -56,8 +62,8 @@ pub(super) fn files() -> [(&'static str, String); 2] {
 /// Shows those files at their usual places, before the writable file system is mounted. Allocates
 /// nothing.
 pub(super) fn show_files() -> io::Result<()> {
-    sys::mount_bind(c"/automa/job/network/nsswitch.conf", c"/etc/nsswitch.conf")?;
-    sys::mount_bind(c"/automa/job/network/resolv.conf", c"/etc/resolv.conf")
+    sys::mount_bind(c"/automa/job/network/nsswitch.conf", c"/etc/nsswitch.conf", 0)?;
+    sys::mount_bind(c"/automa/job/network/resolv.conf", c"/etc/resolv.conf", 0)
 }
 
 /// What a sandbox needs to know about the network its slot has made for it.

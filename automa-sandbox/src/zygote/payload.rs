@@ -134,6 +134,9 @@ fn become_program(setup: &Setup<'_>, task: &Task<'_>) -> Result<(), (Stage, io::
         sys::duplicate_to(*fd, target).map_err(at(Stage::Stdio))?;
     }
     sys::close_from(3).map_err(at(Stage::Stdio))?;
+    if plan.terminal().is_some() {
+        sys::control_terminal(0).map_err(at(Stage::Terminal))?;
+    }
     for (path, mode, data) in plan.files() {
         sys::create_file(path, mode, data).map_err(at(Stage::Files))?;
     }

@@ -37,6 +37,8 @@ pub(crate) const UNLIMITED: u64 = u64::MAX;
 pub(crate) const CAPACITY: usize = 64 << 20;
 
 const MAGIC: u64 = u64::from_be_bytes(*b"automa/1");
+/// Set beside a terminal's size, which may be zero.
+const TERMINAL_WANTED: u64 = 1 << 32;
 const WORD: usize = size_of::<u64>();
 
 /// Positions of the header's words.
@@ -52,7 +54,8 @@ mod word {
     pub(super) const COLLECTS: usize = 8;
     pub(super) const DIRECTORIES: usize = 9;
     pub(super) const DIRECTORY_COUNT: usize = 10;
-    pub(super) const LIMITS: usize = 11;
+    pub(super) const TERMINAL: usize = 11;
+    pub(super) const LIMITS: usize = 12;
     pub(super) const COUNT: usize = LIMITS + super::LIMITS.len();
 }
 
@@ -69,6 +72,8 @@ pub(crate) struct Contents<'a> {
     pub(crate) collects: bool,
     /// Absolute paths at which the mounts are attached that come with the request.
     pub(crate) directories: &'a [CString],
+    /// Columns and rows of the terminal that the program is given instead of pipes.
+    pub(crate) terminal: Option<(u16, u16)>,
     /// Seconds after which init ends the run although the server did not.
     pub(crate) alarm: u32,
     pub(crate) limits: [u64; LIMITS.len()],
@@ -149,6 +154,9 @@ impl Contents<'_> {
         words[word::COLLECTS] = u64::from(self.collects);
         words[word::DIRECTORIES] = (directories * WORD) as u64;
         words[word::DIRECTORY_COUNT] = self.directories.len() as u64;
+        words[word::TERMINAL] = self
+            .terminal
+            .map_or(0, |(cols, rows)| TERMINAL_WANTED | u64::from(cols) << 16 | u64::from(rows));
         words[word::LIMITS..word::COUNT].copy_from_slice(&self.limits);
         for (slot, string) in words[argv..].iter_mut().zip(self.args) {
             *slot = append(string.as_bytes_with_nul());
@@ -306,6 +314,12 @@ impl<'a> Plan<'a> {
         (0..count).filter_map(|index| self.directory(index))
     }
 
+    /// Columns and rows of the program's terminal, if it is to have one.
+    pub(crate) fn terminal(&self) -> Option<(u16, u16)> {
+        let word = self.word(word::TERMINAL).filter(|word| word & TERMINAL_WANTED != 0)?;
+        Some(((word >> 16) as u16, word as u16))
+    }
+
     /// Resource limits to lower, as `(resource, value)`.
     pub(crate) fn limits(&self) -> impl Iterator<Item = (u32, u64)> {
         let values = (0..LIMITS.len()).filter_map(|index| self.word(word::LIMITS + index));
@@ -354,6 +368,7 @@ mod tests {
             collects: true,
             directories: &[c("/data/a"), c("/data/b")],
             alarm: 7,
+            terminal: Some((132, 0)),
             limits: [64, UNLIMITED, 3, UNLIMITED, UNLIMITED],
         }
         .encode()
@@ -367,6 +382,7 @@ mod tests {
         assert_eq!(plan.alarm(), 7);
         assert!(plan.collects());
         assert_eq!(plan.directories().collect::<Vec<_>>(), [c"/data/a", c"/data/b"]);
+        assert_eq!(plan.terminal(), Some((132, 0)));
         let limits: Vec<_> = plan.limits().collect();
         assert_eq!(limits, [(libc::RLIMIT_NOFILE, 64), (libc::RLIMIT_CPU, 3)]);
         let files: Vec<_> = plan.files().map(|(_, mode, data)| (mode, data.to_vec())).collect();
@@ -397,6 +413,7 @@ mod tests {
                 collects: false,
                 directories: &[],
                 alarm: 1,
+                terminal: None,
                 limits: [UNLIMITED; LIMITS.len()],
             };
             let len = file.write(&contents).unwrap() as usize;

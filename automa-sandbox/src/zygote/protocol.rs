@@ -217,6 +217,8 @@ pub(crate) enum Event {
     Collects,
     /// The sandbox's network is there; its sockets come along.
     Network,
+    /// The terminal that the program is given; its outer side comes along.
+    Terminal,
     /// The payload ended.
     Exited(Exited),
     /// Init and with it every process of the sandbox is gone and reaped.
@@ -242,6 +244,7 @@ impl Event {
             Self::Failed { stage, errno } => {
                 words[..3].copy_from_slice(&[2, *stage as u64, *errno as u64]);
             }
+            Self::Terminal => words[0] = 9,
             Self::Started { pid } => words[..2].copy_from_slice(&[3, u64::from(*pid)]),
             Self::Exited(exited) => {
                 let Exited { ended, disk, marks } = exited;
@@ -299,6 +302,7 @@ impl Event {
             6 => Self::Prepared,
             7 => Self::Collects,
             8 => Self::Network,
+            9 => Self::Terminal,
             _ => return None,
         })
     }

@@ -2,6 +2,7 @@
 //! one sandbox after the other. What is expensive happens here, before any request.
 
 use std::{
+    ffi::CString,
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
 };
@@ -18,8 +19,10 @@ use super::{
     network::{self, Network},
     plan::CAPACITY,
     protocol::{Event, Order, Prepare},
+    terminal,
 };
 use crate::{
+    class::Class,
     report::Stage,
     sys::{self, Mapping, Stack},
 };
@@ -51,7 +54,8 @@ pub(super) fn run(
     };
     let uid = shared.first_uid.map(|first| first + index as u32);
     let mut stacks = Stacks { init: Stack::new(), payload: Stack::new() };
-    let slot = Slot { socket, liveness, shared, uid };
+    let terminals = terminal::options(uid.unwrap_or(INSIDE_ID));
+    let slot = Slot { socket, liveness, shared, uid, terminals };
     let mut process = Some(process);
     loop {
         // Also when a run is over and everything of it, mounts included, is gone.
@@ -102,6 +106,7 @@ struct Slot<'a> {
     liveness: Liveness,
     shared: &'a Shared,
     uid: Option<u32>,
+    terminals: CString,
 }
 
 impl Slot<'_> {
@@ -109,8 +114,9 @@ impl Slot<'_> {
     /// is gone.
     fn serve(&self, memory: &mut Mapping, stacks: &mut Stacks) -> io::Result<()> {
         let (prepare, birthplace) = self.next_order()?;
+        let profile = prepare.class.profile;
         let ordered = sys::monotonic_ns();
-        let network = match self.network(&prepare.class.ports) {
+        let network = match self.network(&prepare.class) {
             Ok(network) => network,
             Err(Failure { errno, .. }) => {
                 let error = io::Error::from_raw_os_error(errno);
@@ -122,7 +128,8 @@ impl Slot<'_> {
             liveness: &self.liveness,
             memory,
             stack: &mut stacks.payload,
-            confinement: self.shared.confinement(prepare.class.profile),
+            confinement: self.shared.confinement(profile),
+            terminals: profile.has_terminal().then_some(&*self.terminals),
             uid: self.uid,
             prepared_len: prepare.plan_len,
             network: network.as_ref(),
@@ -145,7 +152,7 @@ impl Slot<'_> {
                 let gone = Event::Gone { status: ended.status, used: ended.used };
                 gone.send(self.socket, None::<&OwnedFd>)?;
                 mounts.map(drop)?;
-                if network.is_some() {
+                if network.is_some() || profile.loopback() {
                     // With it go the connections that it still has.
                     network::enter_empty()?;
                 }
@@ -155,12 +162,17 @@ impl Slot<'_> {
     }
 
     /// Makes the network for a class and hands its sockets to the server; `None` where the slot's
-    /// own empty one will do.
-    fn network(&self, ports: &[u16]) -> Result<Option<Network>, Failure> {
+    /// own empty one will do, or one with nothing but loopback.
+    fn network(&self, Class { profile, ports }: &Class) -> Result<Option<Network>, Failure> {
         if ports.is_empty() {
+            if profile.loopback() {
+                network::enter_loopback().at(Stage::NetworkNamespace, "")?;
+            }
             return Ok(None);
         }
-        let (network, sockets) = Network::enter(ports, self.shared.landlock_abi)?;
+        // Rules about ports would be about those of the loopback interface as well.
+        let rules = if profile.loopback() { 0 } else { self.shared.landlock_abi };
+        let (network, sockets) = Network::enter(ports, rules)?;
         let fds: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
         Event::Network.send_with(self.socket, &fds).at(Stage::NetworkNamespace, "")?;
         Ok(Some(network))

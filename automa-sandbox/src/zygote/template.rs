@@ -10,7 +10,7 @@
 //! The zygote moves into this tree and lets go of the host's: no path leads back.
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString, OsStr},
     fs, io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -30,12 +30,15 @@ use nix::{
 };
 
 use super::{
-    At, Confinement, Failure, JOB_DIR, Shared, WRITABLE_PARENT,
+    At, Confinement, Failure, JOB_DIR, PARTS, Shared, WRITABLE_PARENT,
     identity::{self, INSIDE_ID},
-    network, protocol,
+    network,
+    proc::{self, Proc},
+    protocol, terminal,
 };
 use crate::{
     landlock::{self, Tcp},
+    policy::Profile,
     report::Stage,
     rlimit, seccomp, sys,
 };
@@ -66,8 +69,14 @@ const ETC_FILES: [&str; 9] = [
 /// Largest file copied into the template, in bytes.
 const MAX_ETC_FILE: u64 = 1 << 20;
 
-const DEVICES: [(&str, u64, u64); 5] =
+/// A device: name, major and minor number (`Documentation/admin-guide/devices.txt`).
+type Device = (&'static str, u64, u64);
+
+const DEVICES: [Device; 5] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9)];
+
+/// The controlling terminal of whoever opens it.
+const TTY: Device = ("tty", 5, 0);
 
 /// A host tree, copied as a detached mount while the host's root is still there.
 struct Tree {
@@ -95,6 +104,7 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
     let trees = collect_trees(template, user_namespace)?;
     let root_links = collect_root_links();
     let etc = collect_etc();
+    let covers = proc::covers().at(Stage::Root, "/proc")?;
 
     let options = "mode=0755,size=16m,nr_inodes=4096";
     mount(Some("automa"), BUILD, Some("tmpfs"), MsFlags::MS_NOSUID, Some(options))
@@ -102,11 +112,12 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
     let root = Path::new(BUILD);
     make_skeleton(root, &root_links).at(Stage::Root, BUILD)?;
     make_etc(root, &etc, template, first_uid).at(Stage::Root, "/etc")?;
-    make_devices(root)?;
+    make_devices(&root.join("dev"), &DEVICES)?;
+    make_devices(&inside(root, path(terminal::DEVICES)), &[TTY])?;
     move_into(root).at(Stage::PivotRoot, "")?;
     // Only now: a shown tree may hold links, and on the way to the next they must not lead out.
     for tree in &trees {
-        attach(Path::new("/"), tree).at(Stage::Tree, tree.inside.display())?;
+        attach(tree).at(Stage::Tree, tree.inside.display())?;
     }
     make_read_only().at(Stage::Root, "/")?;
 
@@ -118,10 +129,6 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
         .filter(|tree| !["/etc", "/dev", "/proc"].iter().any(|dir| tree.inside.starts_with(dir)))
         .map(|tree| tree.inside.clone())
         .collect();
-    let ruleset = |tcp| {
-        landlock::ruleset(abi, &executable, Path::new(WRITABLE_PARENT), tcp)
-            .at(Stage::Landlock, "ruleset")
-    };
     let facts = protocol::Facts {
         user_namespace,
         first_uid,
@@ -130,23 +137,35 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
         proc_subset: sys::proc_supports(c"subset", c"pid"),
         proc_hidepid: sys::proc_supports(c"hidepid", c"ptraceable"),
     };
-    let proc_options = match (facts.proc_subset, facts.proc_hidepid) {
-        (true, true) => c"subset=pid,hidepid=ptraceable",
-        (false, true) => c"hidepid=ptraceable",
-        (true, false) => c"subset=pid,hidepid=2",
-        (false, false) => c"hidepid=2",
+    let confine = |profile: Profile| {
+        let ruleset = |tcp| {
+            let rules = landlock::Rules {
+                tcp,
+                executable: &executable,
+                writable: Path::new(WRITABLE_PARENT),
+                terminals: profile.has_terminal().then_some(path(terminal::DEVICES)),
+            };
+            landlock::ruleset(abi, &rules).at(Stage::Landlock, "ruleset")
+        };
+        let usual = if profile.loopback() { Tcp::Unruled } else { Tcp::Refused };
+        Ok(Confinement {
+            landlock: ruleset(usual)?,
+            landlock_without_tcp: ruleset(Tcp::Unruled)?,
+            filter: seccomp::filter(profile, template.memory_counted),
+            proc: Proc::new(
+                profile.shows_machine(),
+                facts.proc_subset,
+                facts.proc_hidepid,
+                &covers,
+            ),
+        })
     };
+    let [script, agent, build, terminal] = Profile::ALL.map(confine);
     let shared = Shared {
         first_uid,
         user_namespace,
         landlock_abi: abi,
-        // One for each profile, in the order of `Profile::ALL`.
-        confinements: [Confinement {
-            landlock: ruleset(Tcp::Refused)?,
-            landlock_without_tcp: ruleset(Tcp::Unruled)?,
-            filter: seccomp::script(template.memory_counted),
-            proc_options,
-        }],
+        confinements: [script?, agent?, build?, terminal?],
         hostname: template.hostname.clone(),
     };
     Ok((shared, facts))
@@ -231,18 +250,39 @@ fn make_skeleton(root: &Path, links: &[(&str, PathBuf)]) -> io::Result<()> {
     for (name, target) in links {
         symlink(target, root.join(name))?;
     }
-    for (link, target) in [
-        ("tmp", "automa/job/tmp"),
-        ("var/tmp", "../automa/job/tmp"),
-        ("dev/shm", "../automa/job/shm"),
-        ("dev/fd", "/proc/self/fd"),
-        ("dev/stdin", "/proc/self/fd/0"),
-        ("dev/stdout", "/proc/self/fd/1"),
-        ("dev/stderr", "/proc/self/fd/2"),
-    ] {
+    for (link, target) in [("tmp", "automa/job/tmp"), ("var/tmp", "../automa/job/tmp")] {
         symlink(target, root.join(link))?;
     }
+    fs::create_dir(inside(root, PARTS))?;
+    fs::create_dir_all(inside(root, path(proc::EMPTY_DIR)))?;
+    fs::write(inside(root, path(proc::EMPTY_FILE)), "")?;
+    fs::create_dir_all(inside(root, path(terminal::DEVICES)).join("pts"))?;
+    symlink("pts/ptmx", inside(root, path(terminal::DEVICES)).join("ptmx"))?;
+    for (name, ..) in DEVICES {
+        fs::write(inside(root, path(terminal::DEVICES)).join(name), "")?;
+    }
+    for dev in [Path::new("/dev"), path(terminal::DEVICES)] {
+        for (link, target) in [
+            ("shm", "/automa/job/shm"),
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+        ] {
+            symlink(target, inside(root, dev).join(link))?;
+        }
+    }
     Ok(())
+}
+
+/// A path that is also handed to the kernel.
+fn path(path: &CStr) -> &Path {
+    Path::new(OsStr::from_bytes(path.to_bytes()))
+}
+
+/// Where the absolute `path` will be, while `root` is put together.
+fn inside(root: &Path, path: impl AsRef<Path>) -> PathBuf {
+    root.join(path.as_ref().strip_prefix("/").unwrap_or(path.as_ref()))
 }
 
 fn make_etc(
@@ -287,41 +327,48 @@ fn make_etc(
     Ok(())
 }
 
-fn attach(root: &Path, tree: &Tree) -> io::Result<()> {
-    let target = root.join(tree.inside.strip_prefix("/").unwrap_or(&tree.inside));
+fn attach(tree: &Tree) -> io::Result<()> {
+    let target = &tree.inside;
     // What is shown would not be found where it was asked for.
     if target.ancestors().any(Path::is_symlink) {
         return Err(io::Error::from_raw_os_error(libc::ELOOP));
     }
     if tree.is_dir {
-        fs::create_dir_all(&target)?;
+        fs::create_dir_all(target)?;
     } else {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent)?;
         }
-        fs::write(&target, "")?;
+        fs::write(target, "")?;
     }
-    sys::attach_tree(tree.mounts.as_fd(), &c_path(&target)?)
+    sys::attach_tree(tree.mounts.as_fd(), &c_path(target)?)
 }
 
-/// Makes the device nodes, or where that is not allowed borrows the host's.
-fn make_devices(root: &Path) -> Result<(), Failure> {
-    for (name, major, minor) in DEVICES {
-        let path = root.join("dev").join(name);
+/// Makes device nodes in `dev`, or where that is not allowed borrows the host's.
+fn make_devices(dev: &Path, devices: &[Device]) -> Result<(), Failure> {
+    for &(name, major, minor) in devices {
+        let path = dev.join(name);
         let access = Mode::from_bits_truncate(0o666);
         let made = mknod(&path, SFlag::S_IFCHR, access, makedev(major, minor))
             .map_err(io::Error::from)
             // mknod obeys the umask; and a node on a file system of a user namespace is dead.
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o666)))
-            .and_then(|()| fs::File::open(&path));
-        if made.is_ok() {
-            continue;
+            .and_then(|()| fs::File::open(&path).map(drop));
+        match made {
+            Ok(()) => continue,
+            // This process has no terminal (tty(4)): the node itself works.
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => continue,
+            Err(_) => {}
         }
         let _ = fs::remove_file(&path);
         let host = Path::new("/dev").join(name);
+        if name == TTY.0 && !host.exists() {
+            // Programs can do without, and so do some containers.
+            continue;
+        }
         let flags = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
-        let tree = clone_tree(&host, host.clone(), flags)?;
-        attach(root, &tree).at(Stage::Devices, host.display())?;
+        let tree = clone_tree(&host, path, flags)?;
+        attach(&tree).at(Stage::Devices, host.display())?;
     }
     Ok(())
 }

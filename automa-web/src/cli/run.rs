@@ -3,6 +3,7 @@
 mod out;
 mod relay;
 mod report;
+mod tty;
 
 use std::{
     fs::File,
@@ -16,7 +17,7 @@ use std::{
 use automa_core::script::Language;
 use automa_sandbox::{
     Bytes, Command, Destination, DirectoryMount, Egress, Engine, EngineConfig, Exit, ExitReport,
-    Feature, Limits, Network, Outcome, Policy, Profile, Stdin,
+    Feature, Limits, Network, Outcome, Policy, Profile, Stdin, Stdout,
 };
 
 use self::{out::OutDirectory, relay::Ended};
@@ -24,9 +25,13 @@ use super::{EXIT_NOT_RUN, block_on};
 
 /// Arguments of `automa run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: the script's own; 128+N if signal N ended it; 124 at a time \
+#[command(after_help = "Limits where none are given, for profile script (agent, build, \
+    terminal): wall 5m (none, 1h, 24h), cpus 0.5 (1, 2, 1), memory 512M (1G, 4G, 2G), pids 64 \
+    (256, 512, 256), output 10M (none, 64M, none), tmp 100M (256M, 2G, 1G).\n\n\
+    Exit code: the script's own; 128+N if signal N ended it; 124 at a time \
     limit; 137 at the memory or output limit; 125 if it was not run at all, or its files could not \
     be copied.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// The script: a .sh or .py file, or one whose #! line names bash or python
     file: PathBuf,
@@ -37,26 +42,26 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     language: Option<Language>,
     /// Limit on time from start to end, as in 30s or 5m
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
-    wall: Duration,
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    wall: Option<Duration>,
     /// Limit on processor time of all processes together
     #[arg(long, value_name = "TIME", value_parser = duration)]
     cpu_time: Option<Duration>,
     /// Share of processors, as in 0.5 or 2
-    #[arg(long, value_name = "N", default_value = "0.5", value_parser = processors)]
-    cpus: u64,
+    #[arg(long, value_name = "N", value_parser = processors)]
+    cpus: Option<u64>,
     /// Limit on memory of all processes together
-    #[arg(long, value_name = "SIZE", default_value = "512M")]
-    memory: Bytes,
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Bytes>,
     /// Limit on processes and threads
-    #[arg(long, value_name = "N", default_value = "64")]
-    pids: u64,
+    #[arg(long, value_name = "N")]
+    pids: Option<u64>,
     /// Limit on stdout and stderr together
-    #[arg(long, value_name = "SIZE", default_value = "10M")]
-    output: Bytes,
+    #[arg(long, value_name = "SIZE")]
+    output: Option<Bytes>,
     /// Size of the only writable place, /tmp and the working directory together
-    #[arg(long, value_name = "SIZE", default_value = "100M")]
-    tmp: Bytes,
+    #[arg(long, value_name = "SIZE")]
+    tmp: Option<Bytes>,
     /// Allow TCP connections to this host and port: example.com:443, *.example.com:443 for all
     /// names below it, or an address; may be given more than once (default: no network)
     #[arg(long, value_name = "HOST:PORT")]
@@ -82,7 +87,8 @@ pub(crate) struct Args {
     /// What the script reads as its input; - is this program's own (default: nothing)
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
-    /// Rules for one kind of work
+    /// Rules for one kind of work, and the limits where none are given: script; agent, which runs
+    /// until it is told to end; build, for compilers and installers; terminal, for people
     #[arg(long, value_name = "NAME", default_value = "script")]
     profile: Profile,
     /// Never use a sandbox prepared in advance; a single run does not, unless --warm asks for it
@@ -91,6 +97,9 @@ pub(crate) struct Args {
     /// Prepare the sandbox first, as the server does, and then run the script in it
     #[arg(long, conflicts_with = "cold")]
     warm: bool,
+    /// Run at a terminal of the script's own, shown in this one: for profile terminal
+    #[arg(long, conflicts_with = "stdin")]
+    tty: bool,
     /// Refuse to run unless this protection is in force (see automa doctor)
     #[arg(long, value_name = "PROTECTION")]
     require: Vec<Feature>,
@@ -154,8 +163,9 @@ fn fail(problem: &str) -> ExitCode {
 /// Runs the script to its end, and copies what it has left: the inner error is of that.
 async fn execute(mut args: Args) -> Result<(Ended, Result<(), String>), String> {
     let out = args.out.take().map(OutDirectory::check).transpose()?;
-    let limits = out.as_ref().map(|_| out::limits(args.tmp));
-    let warm = args.warm;
+    let tmp = args.tmp.unwrap_or(Policy::of(args.profile).limits_ref().tmp);
+    let limits = out.as_ref().map(|_| out::limits(tmp));
+    let (warm, tty) = (args.warm, args.tty);
     let (command, config) = prepare(args)?;
     let command = limits.into_iter().fold(command, Command::collect);
     let engine = Engine::start(config).await.map_err(|error| error.to_string())?;
@@ -163,8 +173,8 @@ async fn execute(mut args: Args) -> Result<(Ended, Result<(), String>), String> 
         engine.prewarm(&command, 1).await.map_err(|error| error.to_string())?;
     }
     let child = engine.spawn(command).await.map_err(|error| error.to_string())?;
-    let result =
-        relay::relay(child).await.map_err(|error| format!("cannot pass output on: {error}"));
+    let result = if tty { tty::relay(child).await } else { relay::relay(child).await };
+    let result = result.map_err(|error| format!("cannot pass output on: {error}"));
     let result = result.map(|ended| {
         let left = out.zip(ended.artifacts.as_ref());
         let copied = left.map_or(Ok(()), |(out, artifacts)| out.fill(artifacts));
@@ -184,19 +194,20 @@ fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
         None => Language::detect(&name, &source)
             .map_err(|error| format!("{error}; --language tells it"))?,
     };
+    let policy = Policy::of(args.profile);
+    let usual = policy.limits_ref().clone();
     let limits = Limits {
-        wall: args.wall,
+        wall: args.wall.unwrap_or(usual.wall),
         cpu_time: args.cpu_time,
-        cpu_millis: args.cpus,
-        memory: args.memory,
-        processes: args.pids,
-        output: args.output,
-        tmp: args.tmp,
+        cpu_millis: args.cpus.unwrap_or(usual.cpu_millis),
+        memory: args.memory.unwrap_or(usual.memory),
+        processes: args.pids.unwrap_or(usual.processes),
+        output: args.output.unwrap_or(usual.output),
+        tmp: args.tmp.unwrap_or(usual.tmp),
         directories: args.disk,
-        ..Limits::default()
+        ..usual
     };
-    let mut policy =
-        Policy::of(args.profile).limits(limits).prefer(args.prefer).require(args.require);
+    let mut policy = policy.limits(limits).prefer(args.prefer).require(args.require);
     if args.strict {
         policy = policy.strict();
     }
@@ -205,6 +216,7 @@ fn prepare(args: Args) -> Result<(Command, EngineConfig), String> {
     }
     let command = language.command(source, &name).map_err(|error| error.to_string())?;
     let command = args.env.into_iter().fold(command, |command, (k, v)| command.env(k, v));
+    let command = if args.tty { command.stdout(Stdout::Terminal(tty::size()?)) } else { command };
     let command = command.args(args.words).stdin(input(args.stdin.as_deref())?).policy(policy);
     let mut command = if args.cold { command.cold() } else { command };
     // Nothing is prepared for a next run, as there is none.

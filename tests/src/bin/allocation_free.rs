@@ -11,7 +11,7 @@ use std::{
 
 use automa_sandbox::{
     CollectLimits, Command, DirectoryMount, Egress, Engine, EngineConfig, Error, Network, Outcome,
-    Policy, Runtime, Start,
+    Policy, Runtime, Start, Stdout, TerminalSize,
 };
 
 struct NotInside;
@@ -42,49 +42,59 @@ unsafe impl GlobalAlloc for NotInside {
 #[global_allocator]
 static ALLOCATOR: NotInside = NotInside;
 
+/// Runs a good and a bad program, in sandboxes that start like this. Returns whether all was right.
+async fn run(
+    engine: &Engine,
+    start: Start,
+    placed: impl Fn(Command) -> Command,
+) -> Result<bool, Error> {
+    let script = "import sys; print('input'); sys.exit(3)";
+    let good = Runtime::python()?.command(script, "script.py");
+    // A start that fails is reported by init as well.
+    let missing = Command::new("/no/such/program");
+    let mut reports = Vec::new();
+    for command in [good, missing].map(placed) {
+        let command = match start {
+            Start::Cold => command.cold(),
+            Start::Warm => {
+                engine.prewarm(&command, 2).await?;
+                command
+            }
+        };
+        reports.push(engine.output(command).await?);
+    }
+    let [good, missing] = [&reports[0], &reports[1]];
+    eprintln!("{start:?} {:?} {:?}", good.report.outcome, missing.report.outcome);
+    Ok(good.stdout.starts_with(b"input")
+        && good.report.outcome == Outcome::Exited { code: 3 }
+        && matches!(missing.report.outcome, Outcome::SetupFailed { .. })
+        && [good.report.start, missing.report.start] == [start; 2])
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn run() -> Result<bool, Error> {
+async fn all() -> Result<bool, Error> {
     let engine = Engine::start(EngineConfig::default()).await?;
-    let script = "import sys; print(sys.stdin.read()); sys.exit(3)";
-    let python = Runtime::python()?;
-    let mut right = true;
+    let with_pipes = |command: Command| {
+        let shown = DirectoryMount::new("/usr/share", "/automa/job/data/shown");
+        command.directory(shown).collect(CollectLimits::default())
+    };
     let egress = Egress::to(["a.example:443".parse().expect("it is one")]);
-    let networks = [Network::None, Network::Allow(egress)];
-    let starts = [Start::Cold, Start::Warm];
-    for (start, network) in
-        starts.iter().flat_map(|start| networks.iter().map(move |it| (*start, it)))
-    {
-        let policy = || Policy::script().network(network.clone());
-        let command = || {
-            let command = python.command(script, "script.py").stdin(b"input".to_vec());
-            let shown = DirectoryMount::new("/usr/share", "/automa/job/data/shown");
-            let command = command.directory(shown).collect(CollectLimits::default());
-            let command = command.policy(policy());
-            if start == Start::Cold { command.cold() } else { command }
-        };
-        // A start that fails is reported by init as well.
-        let missing = || {
-            let command = Command::new("/no/such/program").policy(policy());
-            if start == Start::Cold { command.cold() } else { command }
-        };
-        if start == Start::Warm {
-            engine.prewarm(&command(), 2).await?;
-        }
-        let good = engine.output(command()).await?;
-        if start == Start::Warm {
-            engine.prewarm(&missing(), 2).await?;
-        }
-        let missing = engine.output(missing()).await?;
-        eprintln!("{start:?} {:?} {:?}", good.report.outcome, missing.report.outcome);
-        right &= good.stdout == b"input\n"
-            && good.report.outcome == Outcome::Exited { code: 3 }
-            && matches!(missing.report.outcome, Outcome::SetupFailed { .. })
-            && [good.report.start, missing.report.start] == [start; 2];
+    let with_network =
+        |command: Command| command.policy(Policy::script().network(Network::Allow(egress.clone())));
+    let at_terminal = |command: Command| {
+        let terminal = Stdout::Terminal(TerminalSize::default());
+        command.policy(Policy::terminal()).stdout(terminal)
+    };
+    let mut right = true;
+    for start in [Start::Cold, Start::Warm] {
+        right &= run(&engine, start, with_pipes).await?;
+        right &= run(&engine, start, with_network).await?;
+        right &= run(&engine, start, at_terminal).await?;
     }
     Ok(right)
 }
 
 fn main() -> Result<ExitCode, Error> {
     automa_sandbox::reexec_guard();
-    Ok(if run()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -80,7 +80,7 @@ async fn received(signal: &mut Signal) {
     }
 }
 
-fn write(chunk: &Chunk) -> io::Result<()> {
+pub(super) fn write(chunk: &Chunk) -> io::Result<()> {
     match chunk.stream {
         // Not through std's buffer, which would write at the end of the program once more.
         Stream::Stdout => write_all(io::stdout(), &chunk.bytes),
