@@ -33,6 +33,30 @@
 //!
 //! Ordinary scripts do the same in it as without it; [`differences`] lists what can be noticed.
 //!
+//! # For four kinds of work
+//!
+//! [`Profile`] has a table of what they differ in; what each can reach is up to its policy.
+//!
+//! ```
+//! use automa_sandbox::{Command, Egress, Network, Policy, Stdout, TerminalSize};
+//!
+//! // A script, which here may also reach one host.
+//! let egress = Egress::to(["api.example.com:443".parse()?]);
+//! let script = Command::new("/usr/bin/curl")
+//!     .arg("https://api.example.com")
+//!     .policy(Policy::script().network(Network::Allow(egress)));
+//! // A program that runs on, and may listen on a loopback interface of its own.
+//! let agent = Command::new("/usr/bin/python3").args(["-m", "http.server"]).policy(Policy::agent());
+//! // A compiler, with room for it.
+//! let build = Command::new("/usr/bin/make").policy(Policy::build());
+//! // A shell that somebody types at.
+//! let shell = Command::new("/bin/bash")
+//!     .policy(Policy::terminal())
+//!     .stdout(Stdout::Terminal(TerminalSize::default()));
+//! # let _ = (script, agent, build, shell);
+//! # Ok::<(), automa_sandbox::ParseDestinationError>(())
+//! ```
+//!
 //! # What is not promised
 //!
 //! The kernel is shared: a program that exploits a bug in it is not held. Timing and load can be
