@@ -7,8 +7,9 @@ use automa_sandbox::{
     Stdout, Stream, TerminalSize,
 };
 use automa_tests::{
-    as_everybody, automa,
+    User, as_everybody, automa, bash, command, command_of,
     host::{DEADLINE, marked, unique},
+    running::Running,
 };
 use nix::libc;
 use tokio::time::timeout;
@@ -343,4 +344,35 @@ fn without_a_terminal_there_is_nothing_to_type_at() {
         let report = child.wait().await;
         assert_eq!((report.outcome, report.exit), (Outcome::Cancelled, Some(Exit::Code(3))));
     });
+}
+
+/// `automa run --tty`, itself at a terminal, which is afterwards as it was before.
+#[test]
+fn a_script_is_shown_in_the_terminal_of_who_runs_it() {
+    for user in User::all() {
+        let source = "tty; stty size; read -p 'name: ' name; echo \"<$name>\"; exit 3";
+        let shown = bash(source);
+        let line = format!(
+            "stty cols 91 rows 17; {} run --profile terminal --tty --report none {}; echo code $?; \
+             stty -a | grep -o -e ' icanon' -e ' echo '",
+            automa().display(),
+            shown.file().display()
+        );
+        let mut script = command_of("/usr/bin/script".as_ref(), user);
+        let mut running = Running::start(script.args(["-qec", &line, "/dev/null"]), None);
+        assert_eq!([running.line(), running.line()], ["/dev/pts/0\r\n", "17 91\r\n"]);
+        running.send("Ada\n");
+        let mut seen = String::new();
+        while !seen.ends_with(" icanon\r\n echo \r\n") {
+            seen += &running.line();
+        }
+        assert!(seen.contains("<Ada>\r\ncode 3\r\n"), "{user:?}: {seen:?}");
+        assert_eq!(running.end().code, 0);
+        // Without a terminal there is none to show it in.
+        let file = shown.file().to_str().unwrap();
+        let arguments = ["run", "--profile", "terminal", "--tty", file];
+        let refused = Running::start(command(user).args(arguments), None).end();
+        assert_eq!((refused.code, refused.stdout.as_str()), (125, ""));
+        assert!(refused.stderr.contains("--tty: standard input"), "{refused:#?}");
+    }
 }
