@@ -60,9 +60,16 @@ pub(super) struct Cover {
 pub(super) fn covers() -> io::Result<Vec<Cover>> {
     let mut covers = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let (name, kind) = entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?)))?;
-        let process = name.as_bytes().iter().all(u8::is_ascii_digit);
-        if process || kind.is_symlink() || SHOWN.iter().any(|shown| name == *shown) {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.as_bytes().iter().all(u8::is_ascii_digit) || SHOWN.iter().any(|it| name == *it) {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            kind => kind?,
+        };
+        if kind.is_symlink() {
             continue;
         }
         let over = CString::new([b"/proc/", name.as_bytes()].concat())?;
