@@ -1,5 +1,5 @@
-//! What a sandbox adds to starting a program: cold starts against bare ones, and against
-//! bubblewrap with the same view of the host where it is installed.
+//! What a sandbox adds to starting a program: cold starts and prepared ones against bare ones, and
+//! against bubblewrap with the same view of the host where it is installed.
 
 use std::{
     path::Path,
@@ -8,7 +8,9 @@ use std::{
 };
 
 use automa_core::script::Language;
-use automa_sandbox::{Command, Engine, EngineConfig, Limits, Policy, Stdout};
+use automa_sandbox::{
+    Command, Destination, Egress, Engine, EngineConfig, Limits, Network, Policy, Start, Stdout,
+};
 use tokio::time::sleep;
 
 use super::table::{Row, Table, percentile};
@@ -49,12 +51,54 @@ impl Program {
         words.iter().map(|&word| word.to_owned()).collect()
     }
 
-    /// What a cold start may cost against a bare one (`/bin/true`: the design's target).
-    fn target(self) -> Option<f64> {
+    /// What a start may cost against a bare one, until its end is known: the design's targets.
+    fn target(self, way: Way) -> Option<f64> {
+        match (self, way) {
+            (Self::True, Way::Cold) => Some(1.6),
+            (Self::True, Way::Warm) => Some(1.2),
+            (Self::True, Way::ColdNetwork) => Some(2.2),
+            (Self::True, Way::WarmNetwork) => Some(1.4),
+            (Self::Python, Way::Cold) => Some(1.03),
+            (Self::Python, Way::Warm) => Some(0.10),
+            _ => None,
+        }
+    }
+}
+
+/// How a sandbox is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Cold,
+    Warm,
+    /// With an allow-list, and so a network namespace of its own.
+    ColdNetwork,
+    WarmNetwork,
+}
+
+impl Way {
+    const ALL: [Self; 4] = [Self::Cold, Self::Warm, Self::ColdNetwork, Self::WarmNetwork];
+
+    fn name(self) -> &'static str {
         match self {
-            Self::True => Some(1.6),
-            Self::Bash => None,
-            Self::Python => Some(1.03),
+            Self::Cold => "cold",
+            Self::Warm => "prepared",
+            Self::ColdNetwork => "own network, cold",
+            Self::WarmNetwork => "own network, prepared",
+        }
+    }
+
+    fn is_warm(self) -> bool {
+        matches!(self, Self::Warm | Self::WarmNetwork)
+    }
+
+    fn network(self) -> Result<Network, String> {
+        match self {
+            Self::Cold | Self::Warm => Ok(Network::None),
+            Self::ColdNetwork | Self::WarmNetwork => {
+                let destination: Destination =
+                    "example.com:443".parse().map_err(|error| format!("{error}"))?;
+                Ok(Network::Allow(Egress::to([destination])))
+            }
         }
     }
 }
@@ -63,16 +107,27 @@ impl Program {
 #[derive(Default)]
 struct Times {
     bare: Vec<Duration>,
+    ways: [Sandboxed; Way::ALL.len()],
+    bwrap: Vec<Duration>,
+}
+
+/// Times of one program in sandboxes that are started in one way.
+#[derive(Default)]
+struct Sandboxed {
+    /// Until its output is read.
+    output: Vec<Duration>,
     /// Until the program's end is known.
     result: Vec<Duration>,
     /// Until its whole tree is gone, which is when a caller hears of it.
     gone: Vec<Duration>,
-    bwrap: Vec<Duration>,
     steps: Vec<Vec<(String, f64)>>,
 }
 
 struct Setup {
-    engine: Engine,
+    /// Prepares nothing.
+    cold: Engine,
+    /// Has sandboxes for all three programs ready.
+    warm: Engine,
     python: String,
     script: tempfile::NamedTempFile,
     bwrap: bool,
@@ -81,18 +136,20 @@ struct Setup {
 /// Measures back to back and with gaps, in which the kernel's deferred work comes due.
 pub(super) async fn measure(quick: bool) -> Result<Vec<Table>, String> {
     let config = EngineConfig::default().slots(1);
-    let engine = Engine::start(config).await.map_err(|error| error.to_string())?;
+    let start = async |config| Engine::start(config).await.map_err(|error| error.to_string());
+    let (cold, warm) = (start(config.clone().warm(0)).await?, start(config.warm(3)).await?);
     let runtime = Language::Python.runtime().map_err(|error| error.to_string())?;
     let script = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
     std::fs::write(script.path(), HELLO).map_err(|error| error.to_string())?;
     let python = runtime.program().display().to_string();
-    let setup = Setup { engine, python, script, bwrap: Path::new(BWRAP).exists() };
+    let setup = Setup { cold, warm, python, script, bwrap: Path::new(BWRAP).exists() };
     let rounds = if quick { (30, 10) } else { (200, 60) };
     let tables = vec![
-        setup.table("Cold starts back to back", rounds.0, false).await?,
-        setup.table("Cold starts with gaps of 10 to 60 ms", rounds.1, true).await?,
+        setup.table("Starts back to back", rounds.0, false).await?,
+        setup.table("Starts with gaps of 10 to 60 ms", rounds.1, true).await?,
     ];
-    setup.engine.shutdown().await;
+    setup.cold.shutdown().await;
+    setup.warm.shutdown().await;
     Ok(tables)
 }
 
@@ -108,8 +165,10 @@ impl Setup {
                 }
                 gap.wait().await;
                 times.bare.push(self.bare(program)?);
-                gap.wait().await;
-                self.sandboxed(program, times).await?;
+                for (way, times) in Way::ALL.into_iter().zip(&mut times.ways) {
+                    gap.wait().await;
+                    self.sandboxed(program, way, times).await?;
+                }
                 if self.bwrap {
                     gap.wait().await;
                     times.bwrap.push(self.bubblewrapped(program)?);
@@ -122,16 +181,23 @@ impl Setup {
             let bare = Row::new(&format!("{name}, bare"), &times.bare, None, None);
             let compared = Some(bare.median_us);
             rows.push(bare);
-            let title = format!("{name}, cold, until its end is known");
-            rows.push(Row::new(&title, &times.result, compared, program.target()));
-            let title = format!("{name}, cold, until its tree is gone");
-            rows.push(Row::new(&title, &times.gone, compared, None));
+            for (way, times) in Way::ALL.into_iter().zip(&times.ways) {
+                let name = format!("{name}, {}", way.name());
+                if let (Program::Python, Way::Warm) = (program, way) {
+                    let title = format!("{name}, until its output is read");
+                    rows.push(Row::new(&title, &times.output, compared, Some(0.035)));
+                }
+                let title = format!("{name}, until its end is known");
+                rows.push(Row::new(&title, &times.result, compared, program.target(way)));
+                let title = format!("{name}, until its tree is gone");
+                rows.push(Row::new(&title, &times.gone, compared, None));
+            }
             if self.bwrap {
                 rows.push(Row::new(&format!("{name}, bubblewrap"), &times.bwrap, compared, None));
             }
         }
         let title = format!("{title} ({rounds} rounds, all rows interleaved)");
-        Ok(Table { rows, steps: medians(&times[0].steps), ..Table::new(title) })
+        Ok(Table { rows, steps: medians(&times[0].ways[0].steps), ..Table::new(title) })
     }
 
     fn bare(&self, program: Program) -> Result<Duration, String> {
@@ -176,32 +242,56 @@ impl Setup {
         time(program, &argv)
     }
 
-    async fn sandboxed(&self, program: Program, times: &mut Times) -> Result<(), String> {
-        let argv = program.argv(&self.python, "hello.py");
-        // The quota is written, but too large to slow a start down.
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        let limits = Limits { cpu_millis: cpus * 1000, ..Limits::default() };
-        let mut command = Command::new(&argv[0]).args(&argv[1..]);
-        command = command.policy(Policy::script().limits(limits));
-        command = match program {
-            Program::Python => command.file("hello.py", 0o644, HELLO),
-            Program::True | Program::Bash => command.stdout(Stdout::Null),
-        };
+    async fn sandboxed(
+        &self,
+        program: Program,
+        way: Way,
+        times: &mut Sandboxed,
+    ) -> Result<(), String> {
+        let failed = |error: automa_sandbox::Error| error.to_string();
+        let engine = if way.is_warm() { &self.warm } else { &self.cold };
+        let command = || self.command(program, way);
+        if way.is_warm() {
+            engine.prewarm(&command()?, 1).await.map_err(failed)?;
+        }
+        let command = command()?;
         let begun = Instant::now();
-        let output = self.engine.output(command).await.map_err(|error| error.to_string())?;
+        let mut child = engine.spawn(command).await.map_err(failed)?;
+        let printed = child.next_output().await.map(|chunk| chunk.bytes).unwrap_or_default();
+        let output = begun.elapsed();
+        let report = child.wait().await;
         let gone = begun.elapsed();
-        let report = output.report;
-        let right = !matches!(program, Program::Python) || output.stdout == HELLO_PRINTS;
+        let right = !matches!(program, Program::Python) || printed == HELLO_PRINTS;
         if !report.success() || !right {
             return Err(format!("{} {} in the sandbox", program.name(), report.outcome));
         }
+        if (report.start == Start::Warm) != way.is_warm() {
+            return Err(format!("{} was not started as asked: {way:?}", program.name()));
+        }
         let after = report.timeline.last().map_or(0, |step| step.ns);
+        times.output.push(output);
         times.gone.push(gone);
         times.result.push(gone.saturating_sub(Duration::from_nanos(after)));
         let micros = |ns| Duration::from_nanos(ns).as_secs_f64() * 1e6;
         let steps = report.timeline.into_iter().map(|step| (step.name, micros(step.ns)));
         times.steps.push(steps.collect());
         Ok(())
+    }
+
+    /// The program with everything on that confines it.
+    fn command(&self, program: Program, way: Way) -> Result<Command, String> {
+        // The quota is written, but too large to slow a start down.
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let limits = Limits { cpu_millis: cpus * 1000, ..Limits::default() };
+        let policy = Policy::script().limits(limits).network(way.network()?);
+        let command = if let Program::Python = program {
+            let runtime = Language::Python.runtime().map_err(|error| error.to_string())?;
+            runtime.command(HELLO, "hello.py")
+        } else {
+            let argv = program.argv(&self.python, "");
+            Command::new(&argv[0]).args(&argv[1..]).stdout(Stdout::Null)
+        };
+        Ok(command.policy(policy))
     }
 }
 
