@@ -346,14 +346,37 @@ pub(crate) fn default_signals() {
     }
 }
 
+/// What the kernel tells of a signal, for a handler.
+#[repr(transparent)]
+pub(crate) struct SignalInfo(libc::siginfo_t);
+
+impl SignalInfo {
+    /// Whether it came from the kernel, or from a process that this one's pid namespace does not
+    /// hold: such a sender has the id 0 (`pid_namespaces(7)`). No process can claim that of itself, as
+    /// `rt_sigqueueinfo(2)` refuses these codes.
+    pub(crate) fn is_from_outside(&self) -> bool {
+        match self.0.si_code {
+            libc::SI_KERNEL => true,
+            // SAFETY: signals with this code carry the sender's process id (sigaction(2)).
+            libc::SI_USER => unsafe { self.0.si_pid() == 0 },
+            _ => false,
+        }
+    }
+}
+
 /// Has `handler` called for `signal`, without restarting interrupted calls.
 ///
 /// `handler` must do only what `signal-safety(7)` allows.
-pub(crate) fn handle_signal(signal: c_int, handler: extern "C" fn(c_int)) {
+pub(crate) fn handle_signal(
+    signal: c_int,
+    handler: extern "C" fn(c_int, &SignalInfo, *mut c_void),
+) {
     // SAFETY: `sigaction` is plain data; the handler is an `extern "C"` function that lives
-    // forever, and by contract async-signal-safe.
+    // forever, and by contract async-signal-safe. With SA_SIGINFO the kernel calls it with a pointer
+    // to a `siginfo_t` that lives as long as the call.
     unsafe {
         let mut action: libc::sigaction = mem::zeroed();
+        action.sa_flags = libc::SA_SIGINFO;
         action.sa_sigaction = handler as *const () as usize;
         libc::sigaction(signal, &raw const action, ptr::null_mut());
     }

@@ -5,7 +5,7 @@
 
 use std::{
     cell::OnceCell,
-    ffi::CStr,
+    ffi::{CStr, c_int, c_void},
     io,
     os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
     sync::atomic::{AtomicI32, Ordering},
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     report::Stage,
-    sys::{self, Ended, Gate, Mapping, Received, Stack},
+    sys::{self, Ended, Gate, Mapping, Received, SignalInfo, Stack},
 };
 
 /// [`super::JOB_DIR`] as the kernel wants it.
@@ -158,7 +158,7 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
     PAYLOAD.store(pid, Ordering::SeqCst);
     let early = EARLY.swap(0, Ordering::SeqCst);
     if early != 0 {
-        forward(early);
+        sys::kill(-pid, early);
     }
     let ended = reap_until(pid)?;
     failed.get().map_or(Ok(ended), Err)
@@ -318,8 +318,12 @@ fn reap_until(payload: libc::pid_t) -> Step<Ended> {
     }
 }
 
-/// Passes a signal from outside on to the payload's process group.
-extern "C" fn forward(signal: libc::c_int) {
+/// Passes a signal from outside on to the payload's process group. The program itself may signal its
+/// init, where both have one user and Landlock does not forbid it: that changes nothing.
+extern "C" fn forward(signal: c_int, info: &SignalInfo, _: *mut c_void) {
+    if !info.is_from_outside() {
+        return;
+    }
     match PAYLOAD.load(Ordering::SeqCst) {
         0 => EARLY.store(signal, Ordering::SeqCst),
         pid => sys::kill(-pid, signal),
@@ -327,6 +331,8 @@ extern "C" fn forward(signal: libc::c_int) {
 }
 
 /// Ends the run when the server, which normally does, is stuck.
-extern "C" fn overdue(_signal: libc::c_int) {
-    sys::exit_now(OVERDUE)
+extern "C" fn overdue(_: c_int, info: &SignalInfo, _: *mut c_void) {
+    if info.is_from_outside() {
+        sys::exit_now(OVERDUE)
+    }
 }
