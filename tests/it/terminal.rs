@@ -117,15 +117,15 @@ fn a_shell_is_at_its_own_terminal() {
 fn job_control_works() {
     at_a_desk(async |desk| {
         let mut bash = desk.bash().await;
-        // It says so once it is in the foreground: before, keys are the shell's.
-        let mark = "echo U''P; exec sleep 1000";
-        bash.types(format!("sh -c \"{mark}\"\n")).await;
+        // It says so whenever it is in the foreground: before, keys are the shell's.
+        let job = "trap 'echo O''N' CONT; echo U''P; sleep 1000 & while :; do wait; done";
+        bash.types(format!("sh -c \"{job}\"\n")).await;
         bash.sees("UP\r\n").await;
         bash.types("\x1a").await;
         bash.sees("Stopped").await;
         bash.sees("bash> ").await;
         bash.types("fg\n").await;
-        bash.sees("exec sleep 1000").await;
+        bash.sees("ON\r\n").await;
         bash.types("\x03").await;
         bash.sees("bash> ").await;
         bash.types("echo $? is it\n").await;
