@@ -5,15 +5,22 @@
 
 use std::{
     fmt,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 
 use crate::id::Sequence;
+
+/// Longest time that the system clock waits without looking at itself again: somebody may have set
+/// it.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+/// What [`Clock::until`] returns.
+pub type Until<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// A source of wall-clock time, of randomness, and of the order of ids.
 ///
@@ -23,6 +30,10 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// The current time, in whole microseconds, as records store it. It may step back, as system
     /// clocks do.
     fn now(&self) -> Timestamp;
+
+    /// Waits until the clock shows `at` or later, for ever if it never does. A clock that is set is
+    /// noticed within a minute. May be cancelled.
+    fn until(&self, at: Timestamp) -> Until<'_>;
 
     /// Fills `bytes` with random numbers; those of [`SystemClock`] are fit for secrets.
     fn fill(&self, bytes: &mut [u8]);
@@ -53,6 +64,18 @@ impl Clock for SystemClock {
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
+    fn until(&self, at: Timestamp) -> Until<'_> {
+        Box::pin(async move {
+            loop {
+                let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+            }
+        })
+    }
+
     /// # Panics
     ///
     /// When the system gives no randomness, which Linux always does once it has booted: going on
@@ -66,7 +89,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for tests: it shows what it was told to, and its randomness is the same in each run.
+/// A clock for tests: it shows what it was told to, and its randomness is the same in each run. Who
+/// waits for a time waits until it is moved there, so that a year passes at once.
 ///
 /// ```
 /// use automa_core::clock::{Clock, TestClock};
@@ -79,7 +103,7 @@ impl Clock for SystemClock {
 /// ```
 #[derive(Debug)]
 pub struct TestClock {
-    now: Mutex<Timestamp>,
+    now: watch::Sender<Timestamp>,
     random: AtomicU64,
     sequence: Sequence,
 }
@@ -94,25 +118,36 @@ impl TestClock {
     /// As [`new`](Self::new), with randomness of another seed.
     #[must_use]
     pub fn with_seed(now: Timestamp, seed: u64) -> Self {
-        Self { now: Mutex::new(now), random: AtomicU64::new(seed), sequence: Sequence::default() }
+        Self {
+            now: watch::Sender::new(now),
+            random: AtomicU64::new(seed),
+            sequence: Sequence::default(),
+        }
     }
 
-    /// Shows `now` from here on, be it earlier or later.
+    /// Shows `now` from here on, be it earlier or later. Who waits until then goes on.
     pub fn set(&self, now: Timestamp) {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.now.send_replace(now);
     }
 
     /// Moves on by `duration`, or back if it is negative; stops at the ends of time.
     pub fn advance(&self, duration: SignedDuration) {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let end = if duration.is_negative() { Timestamp::MIN } else { Timestamp::MAX };
-        *now = now.checked_add(duration).unwrap_or(end);
+        self.now.send_modify(|now| *now = now.checked_add(duration).unwrap_or(end));
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.now.borrow()
+    }
+
+    fn until(&self, at: Timestamp) -> Until<'_> {
+        let mut now = self.now.subscribe();
+        Box::pin(async move {
+            // Its sender lives as long as the borrow of this clock.
+            let _ = now.wait_for(|now| *now >= at).await;
+        })
     }
 
     fn fill(&self, bytes: &mut [u8]) {
@@ -132,6 +167,25 @@ impl Clock for TestClock {
     }
 }
 
+/// A handle of a clock that others have too.
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+
+    fn until(&self, at: Timestamp) -> Until<'_> {
+        (**self).until(at)
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        (**self).fill(bytes);
+    }
+
+    fn sequence(&self) -> &Sequence {
+        (**self).sequence()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +201,37 @@ mod tests {
         assert_eq!(clock.now(), Timestamp::MAX);
         clock.set(start);
         assert_eq!(clock.now(), start);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_time_goes_on_when_a_test_clock_has_come_there() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock = TestClock::new(start);
+        clock.until(start).await;
+        let (year, day) = (SignedDuration::from_hours(365 * 24), SignedDuration::from_hours(24));
+        let mut waiting = clock.until(start + year);
+        let mut is_over = async || {
+            let poll = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(waiting.as_mut().poll(context).is_ready())
+            });
+            poll.await
+        };
+        assert!(!is_over().await);
+        clock.advance(year - day);
+        assert!(!is_over().await);
+        clock.advance(-day);
+        assert!(!is_over().await, "it steps back");
+        clock.advance(day + day);
+        assert!(is_over().await);
+    }
+
+    #[tokio::test]
+    async fn the_system_clock_waits_until_it_shows_the_time() {
+        let clock = SystemClock::new();
+        let at = clock.now() + SignedDuration::from_millis(2);
+        clock.until(at).await;
+        assert!(clock.now() >= at);
+        clock.until(Timestamp::MIN).await;
     }
 
     #[test]

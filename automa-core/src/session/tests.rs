@@ -3,34 +3,15 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     clock::{Clock, TestClock},
-    id::Sequence,
     page::PageRequest,
     store::record::{Record, golden::assert_bytes},
     user::tests::new_user,
 };
 
-/// A clock that a test keeps a handle of.
-#[derive(Debug, Clone)]
-struct Shared(Arc<TestClock>);
-
-impl Clock for Shared {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        self.0.fill(bytes);
-    }
-
-    fn sequence(&self) -> &Sequence {
-        self.0.sequence()
-    }
-}
-
 /// An Automa with the user Ada, and its clock.
 async fn with_ada() -> (Automa, Arc<TestClock>, User) {
     let clock = Arc::new(TestClock::new("2026-01-01T00:00:00Z".parse().unwrap()));
-    let automa = Automa::builder().in_memory().clock(Shared(Arc::clone(&clock))).open().unwrap();
+    let automa = Automa::builder().in_memory().clock(Arc::clone(&clock)).open().unwrap();
     let me = Actor::embedder("test");
     let ada = automa.users(&me).create(new_user("Ada", Role::Operator)).await.unwrap();
     (automa, clock, ada)
