@@ -234,6 +234,8 @@ impl Slot {
         match self.prepared.take() {
             Some(prepared) => {
                 drop(prepared);
+                // It has begun something: an interpreter's start may have used up a quota.
+                self.leaf.unthrottle().map_err(Error::io("using a cgroup"))?;
                 self.recover().await
             }
             None => Ok(()),

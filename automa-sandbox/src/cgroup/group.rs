@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a drop waits for processes that are dying; the last leaf waits as long for the engine.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a drop waits for processes that are dying, which takes a period of 100 ms where their
+/// group's processor quota is used up, and longer on a busy machine; the last leaf waits as long for
+/// the engine.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Numbers the engines of this process, for the names of their groups.
 static ENGINES: AtomicU32 = AtomicU32::new(0);
