@@ -1,6 +1,6 @@
 //! What a sandbox can be prepared for before it is known what it will run.
 
-use crate::policy::Profile;
+use crate::{interpreter::Interpreter, policy::Profile};
 
 /// Most ports that a class carries.
 pub(crate) const MAX_PORTS: usize = 32;
@@ -12,12 +12,20 @@ pub(crate) struct Class {
     pub(crate) profile: Profile,
     /// TCP ports that may be connected to, in ascending order; none without a network.
     pub(crate) ports: Vec<u16>,
+    /// What runs already, and waits for its script.
+    pub(crate) interpreter: Option<Interpreter>,
 }
 
 /// Words of a class in a message: the profile, the number of ports, and four of them in a word.
 pub(crate) const CLASS_WORDS: usize = 2 + MAX_PORTS / 4;
 
 impl Class {
+    /// The class of sandboxes that serve as well, but wait for a program.
+    pub(crate) fn for_any_program(&self) -> Self {
+        Self { interpreter: None, ..self.clone() }
+    }
+
+    /// What the slot has to know of it: not the interpreter, which is in the plan.
     pub(crate) fn encode(&self) -> [u64; CLASS_WORDS] {
         debug_assert!(self.ports.len() <= MAX_PORTS, "checked where ports are given");
         let mut words = [0; CLASS_WORDS];
@@ -34,7 +42,7 @@ impl Class {
         let profile = *Profile::ALL.get(usize::try_from(words[0]).ok()?)?;
         let count = usize::try_from(words[1]).ok().filter(|&count| count <= MAX_PORTS)?;
         let port = |index: usize| (words[2 + index / 4] >> (index % 4 * 16)) as u16;
-        Some(Self { profile, ports: (0..count).map(port).collect() })
+        Some(Self { profile, ports: (0..count).map(port).collect(), interpreter: None })
     }
 }
 
@@ -48,7 +56,7 @@ mod tests {
         #[test]
         fn what_is_encoded_is_decoded(ports in prop::collection::vec(any::<u16>(), 0..=MAX_PORTS)) {
             for profile in Profile::ALL {
-                let class = Class { profile, ports: ports.clone() };
+                let class = Class { profile, ports: ports.clone(), interpreter: None };
                 prop_assert_eq!(Class::decode(&class.encode()), Some(class));
             }
         }

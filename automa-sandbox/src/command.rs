@@ -7,10 +7,11 @@ use crate::{
     class::Class,
     directory::{self, DirectoryMount},
     error::Error,
+    interpreter::{self, Interpreter},
     limits::Bytes,
     policy::{Policy, Profile},
     terminal::TerminalSize,
-    zygote,
+    zygote::{self, plan::LIMITS},
 };
 
 /// What a program reads as its standard input.
@@ -65,7 +66,18 @@ pub struct Command {
     pub(crate) stdout: Stdout,
     pub(crate) policy: Policy,
     pub(crate) cold: bool,
+    /// The program is an interpreter that can wait for its script, the first argument.
+    pub(crate) can_wait: bool,
 }
+
+/// What every program finds in its environment.
+const ENV: [(&str, &str); 5] = [
+    ("HOME", zygote::JOB_DIR),
+    ("LANG", "C.UTF-8"),
+    ("LOGNAME", "job"),
+    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+    ("USER", "job"),
+];
 
 impl Command {
     /// The working directory as the program sees it, where [`file`](Self::file)s are.
@@ -80,17 +92,10 @@ impl Command {
 
     /// The program at an absolute path as seen inside the sandbox.
     pub fn new(program: impl Into<String>) -> Self {
-        let env = [
-            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-            ("HOME", zygote::JOB_DIR),
-            ("USER", "job"),
-            ("LOGNAME", "job"),
-            ("LANG", "C.UTF-8"),
-        ];
         Self {
             program: program.into(),
             args: Vec::new(),
-            env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            env: ENV.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             files: Vec::new(),
             directories: Vec::new(),
             collect: None,
@@ -98,6 +103,7 @@ impl Command {
             stdout: Stdout::Piped,
             policy: Policy::script(),
             cold: false,
+            can_wait: false,
         }
     }
 
@@ -168,9 +174,17 @@ impl Command {
         self
     }
 
-    /// What a sandbox for this command can be prepared for.
-    pub(crate) fn class(&self) -> Class {
-        Class { profile: self.policy.profile(), ports: self.policy.network_ref().ports() }
+    /// What a sandbox for this command, whose processes have these limits, can be prepared for.
+    pub(crate) fn class(&self, prepared: &Prepared, limits: [u64; LIMITS.len()]) -> Class {
+        let waits = self.can_wait
+            && matches!(self.stdout, Stdout::Piped | Stdout::Null)
+            && interpreter::serves(&self.env, &ENV)
+            && interpreter::message(&prepared.args, &prepared.env).is_some();
+        let script = prepared.args.get(1).filter(|_| waits).cloned();
+        let interpreter =
+            script.map(|script| Interpreter { program: prepared.program.clone(), script, limits });
+        let ports = self.policy.network_ref().ports();
+        Class { profile: self.policy.profile(), ports, interpreter }
     }
 
     /// Whether it can change a directory of the host.
@@ -246,6 +260,14 @@ impl Command {
             collects: self.collect.is_some(),
         })
     }
+}
+
+/// The environment of an interpreter that waits for its script.
+pub(crate) fn env_of_waiting() -> Vec<CString> {
+    let pairs = ENV.into_iter().chain([interpreter::UNBUFFERED]);
+    let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
+    let strings = pairs.chain([interpreter::MODULES.to_owned()]);
+    strings.filter_map(|string| CString::new(string).ok()).collect()
 }
 
 /// A checked command.

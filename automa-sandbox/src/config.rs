@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use nix::unistd::{SysconfVar, sysconf};
@@ -13,6 +14,7 @@ use nix::unistd::{SysconfVar, sysconf};
 use crate::{
     egress::{Resolve, SystemResolver},
     error::Error,
+    interpreter,
 };
 
 /// Set by [`crate::reexec_guard`]: this program can be entered again as a zygote.
@@ -28,6 +30,7 @@ pub(crate) fn mark_guarded() {
 pub struct EngineConfig {
     pub(crate) slots: usize,
     warm: Option<usize>,
+    pub(crate) patience: Duration,
     pub(crate) trees: Vec<(PathBuf, PathBuf)>,
     pub(crate) helper: PathBuf,
     pub(crate) hostname: String,
@@ -41,6 +44,7 @@ impl Default for EngineConfig {
         Self {
             slots: usize::try_from(processors).unwrap_or(1).clamp(1, MAX_SLOTS),
             warm: None,
+            patience: interpreter::PATIENCE,
             trees: Vec::new(),
             helper: SELF.into(),
             hostname: "automa".to_owned(),
@@ -71,6 +75,15 @@ impl EngineConfig {
     /// run, and every start is cold.
     pub fn warm(mut self, sandboxes: usize) -> Self {
         self.warm = Some(sandboxes);
+        self
+    }
+
+    /// How long an interpreter that was started in advance waits for a script, about: 10 minutes.
+    ///
+    /// After a Python script its slot starts Python again, up to where the script would be opened. It
+    /// holds some 6 MB meanwhile. An engine that has not run Python for this long, or never, has none.
+    pub fn keep_interpreters(mut self, time: Duration) -> Self {
+        self.patience = time;
         self
     }
 

@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     child::{Child, Output},
-    command::{Command, Stdout},
+    class::Class,
+    command::{Command, Prepared, Stdout},
     config::EngineConfig,
     directory::{self, Shown},
     error::Error,
@@ -84,7 +85,8 @@ impl Engine {
         let protections = self.protections(&command);
         command.policy.check(&protections)?;
         let prepared = command.prepare()?;
-        let mut lease = self.pool.lease(&command.class(), command.cold).await?;
+        let class = self.class(&command, &prepared);
+        let mut lease = self.pool.lease(&class, command.cold).await?;
         let shown = if command.directories.is_empty() {
             Shown::default()
         } else {
@@ -95,7 +97,7 @@ impl Engine {
             lease = unused.used();
             shown
         };
-        supervisor::start(lease, command, &prepared, shown, protections)
+        supervisor::start(lease, command, class, &prepared, shown, protections)
     }
 
     /// Prepares sandboxes for commands like this one, until `count` of them wait or as many as the
@@ -104,10 +106,21 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Error::Host`] when a step failed, as it would when `command` was started, and
-    /// [`Error::Stopped`] when the helper has died.
+    /// [`Error::Host`] when a step failed, as it would when `command` was started,
+    /// [`Error::InvalidCommand`] as for [`spawn`](Self::spawn), and [`Error::Stopped`] when the helper
+    /// has died.
     pub async fn prewarm(&self, command: &Command, count: usize) -> Result<(), Error> {
-        self.pool.prewarm(&command.class(), count).await
+        let prepared = command.prepare()?;
+        self.pool.prewarm(&self.class(command, &prepared), count).await
+    }
+
+    fn class(&self, command: &Command, prepared: &Prepared) -> Class {
+        let limits = supervisor::process_limits(
+            self.host(),
+            command.policy.limits_ref(),
+            prepared.writes_directories,
+        );
+        command.class(prepared, limits)
     }
 
     /// Runs `command` to its end and collects its output.

@@ -113,6 +113,7 @@ mod engine;
 mod error;
 mod helper;
 mod host;
+mod interpreter;
 mod landlock;
 mod limits;
 mod link;

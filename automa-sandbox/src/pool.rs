@@ -8,15 +8,16 @@
 use std::{
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
     sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore, oneshot},
-    task::JoinHandle,
-    time::Instant,
+    task::{AbortHandle, JoinHandle},
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -49,6 +50,9 @@ pub(crate) struct Pool {
     unmade: Mutex<Vec<usize>>,
     /// Read-locked by whoever has a slot, or makes one.
     in_use: Arc<RwLock<()>>,
+    /// How long an interpreter waits, and who looks for those that waited longer.
+    patience: Duration,
+    ager: OnceLock<AbortHandle>,
     prepares: bool,
     slots: usize,
     null: OwnedFd,
@@ -60,6 +64,7 @@ impl Pool {
     /// Starts the zygote, and as many slots as sandboxes run at once.
     pub(crate) async fn start(config: EngineConfig) -> Result<Self, Error> {
         let (most, prepares, slots) = (config.most_slots(), config.prepares(), config.slots);
+        let patience = config.patience;
         // Before any helper exists: in cgroup v2 this process moves to a group of its own.
         let groups = Cgroups::discover();
         let zygote = Zygote::spawn(&config.helper)?;
@@ -82,6 +87,8 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             unmade: Mutex::new((slots..most).rev().collect()),
             in_use: Arc::default(),
+            patience,
+            ager: OnceLock::new(),
             prepares,
             slots,
             null: stdio::null().map_err(Error::io("opening /dev/null"))?,
@@ -130,7 +137,7 @@ impl Pool {
                 lease.give_up();
                 continue;
             }
-            if lease.slot().prepared().is_some_and(|it| Some(&it.class) != wanted) {
+            if lease.slot().prepared().is_some_and(|it| !serves(&it.class, wanted)) {
                 let Some(emptied) = lease.discard().await else { continue };
                 lease = emptied;
             }
@@ -165,6 +172,37 @@ impl Pool {
         self.present.try_acquire().ok()?.forget();
         let mut slot = idle.swap_remove(index);
         slot.due.take().map(|class| (class, Lease::new(slot, self, in_use)))
+    }
+
+    /// Has interpreters that waited for too long ended, from now on.
+    fn watch_ages(self: &Arc<Self>) {
+        self.ager.get_or_init(|| {
+            let (pool, pause) = (Arc::downgrade(self), self.patience / 10);
+            let watch = async move {
+                loop {
+                    sleep(pause).await;
+                    let Some(pool) = pool.upgrade() else { return };
+                    while let Some((class, lease)) = pool.aged() {
+                        log(lease.prepare(class.for_any_program()).await);
+                    }
+                }
+            };
+            detach(watch).abort_handle()
+        });
+    }
+
+    /// Takes an idle slot whose interpreter has waited for too long.
+    fn aged(self: &Arc<Self>) -> Option<(Class, Lease)> {
+        let in_use = self.in_use.clone().try_read_owned().ok()?;
+        let mut idle = self.idle();
+        let index = idle.iter().map(for_whom).position(|prepared| {
+            prepared.is_some_and(|(class, since)| {
+                class.interpreter.is_some() && since.elapsed() >= self.patience
+            })
+        })?;
+        let class = idle[index].prepared()?.class.clone();
+        self.present.try_acquire().ok()?.forget();
+        Some((class, Lease::new(idle.swap_remove(index), self, in_use)))
     }
 
     /// Prepares sandboxes for a class until `count` wait, or as many as there can be. Where all slots
@@ -267,6 +305,14 @@ impl Pool {
     }
 }
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(ager) = self.ager.get() {
+            ager.abort();
+        }
+    }
+}
+
 /// Runs to its end although nobody waits for it.
 #[expect(clippy::disallowed_methods, reason = "joined by its lock on `in_use`: Pool::drain")]
 fn detach<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
@@ -294,16 +340,23 @@ fn for_whom(slot: &Slot) -> Option<(&Class, Instant)> {
     slot.prepared().map(|prepared| (&prepared.class, prepared.since))
 }
 
-/// Which of the idle slots to use: one that is prepared for what is `wanted`, else one that is not
-/// prepared, else the one that was prepared for something else the longest time ago.
+/// Whether a sandbox of this class can be used: where no interpreter waits, any program can be run.
+fn serves(class: &Class, wanted: Option<&Class>) -> bool {
+    wanted.is_some_and(|wanted| class == wanted || *class == wanted.for_any_program())
+}
+
+/// Which of the idle slots to use: one that is prepared for what is `wanted`, else one that serves as
+/// well, else one that is not prepared, else the one that was prepared for something else the longest
+/// time ago.
 fn best<'a>(
     idle: impl Iterator<Item = Option<(&'a Class, Instant)>>,
     wanted: Option<&Class>,
 ) -> Option<usize> {
     let rank = |prepared: Option<(&Class, Instant)>| match prepared {
         Some((class, since)) if Some(class) == wanted => (0, Some(since)),
-        None => (1, None),
-        Some((_, since)) => (2, Some(since)),
+        Some((class, since)) if serves(class, wanted) => (1, Some(since)),
+        None => (2, None),
+        Some((_, since)) => (3, Some(since)),
     };
     idle.enumerate().min_by_key(|(_, prepared)| rank(*prepared)).map(|(index, _)| index)
 }
@@ -370,11 +423,18 @@ impl Lease {
 
     /// Prepares the slot for a class and returns it.
     async fn prepare(mut self, class: Class) -> Result<(), Error> {
+        if class.interpreter.is_some() {
+            self.pool.watch_ages();
+        }
         let slot = self.slot();
-        let prepared = match slot.discard().await {
+        let mut prepared = match slot.discard().await {
             Ok(()) => slot.prepare(&class).await,
             Err(error) => Err(error),
         };
+        if matches!(prepared, Err(Error::Host { .. })) && class.interpreter.is_some() {
+            // One that cannot wait: what is left can be prepared all the same.
+            prepared = slot.prepare(&class.for_any_program()).await;
+        }
         match &prepared {
             // Where a step failed, the slot is as good as before.
             Ok(()) | Err(Error::Host { .. }) => self.give_back(),
@@ -461,13 +521,11 @@ struct Reserved {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::policy::Profile;
 
     fn class(port: u16) -> Class {
-        Class { profile: Profile::Script, ports: vec![port] }
+        Class { profile: Profile::Script, ports: vec![port], interpreter: None }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{command::Command, error::Error};
+use crate::{command::Command, error::Error, interpreter};
 
 /// Where programs are found inside a sandbox, and so where interpreters are looked for.
 const PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
@@ -24,6 +24,7 @@ const PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 pub struct Runtime {
     program: PathBuf,
     env: &'static [(&'static str, &'static str)],
+    can_wait: bool,
 }
 
 impl Runtime {
@@ -33,7 +34,7 @@ impl Runtime {
     ///
     /// [`Error::InvalidCommand`] when there is none.
     pub fn bash() -> Result<Self, Error> {
-        Ok(Self { program: find("bash")?, env: &[] })
+        Ok(Self { program: find("bash")?, env: &[], can_wait: false })
     }
 
     /// Python 3, with its output unbuffered so that logs are live.
@@ -42,7 +43,7 @@ impl Runtime {
     ///
     /// [`Error::InvalidCommand`] when there is none.
     pub fn python() -> Result<Self, Error> {
-        Ok(Self { program: find("python3")?, env: &[("PYTHONUNBUFFERED", "1")] })
+        Ok(Self { program: find("python3")?, env: &[interpreter::UNBUFFERED], can_wait: true })
     }
 
     /// The interpreter's own file.
@@ -55,8 +56,9 @@ impl Runtime {
     pub fn command(&self, source: impl Into<Vec<u8>>, name: &str) -> Command {
         // So that a name with a leading dash is no option of the interpreter.
         let arg = if name.starts_with('-') { format!("./{name}") } else { name.to_owned() };
-        let command =
+        let mut command =
             Command::new(self.program.to_string_lossy()).arg(arg).file(name, 0o755, source);
+        command.can_wait = self.can_wait;
         self.env.iter().fold(command, |command, (name, value)| command.env(*name, *value))
     }
 }

@@ -15,8 +15,10 @@ use tokio::time::{Instant, timeout};
 use crate::{
     cgroup::{Cgroups, Leaf},
     class::Class,
+    command::env_of_waiting,
     error::Error,
     helper::Helper,
+    interpreter::Interpreter,
     limits::Limits,
     link::Link,
     policy::Policy,
@@ -167,10 +169,11 @@ impl Slot {
         lives && !self.link.is_readable()
     }
 
-    /// Has the slot make a sandbox for `class`; its request may follow at once if `plan_len` is 0.
-    pub(crate) fn order(&self, class: Class, plan_len: u64) -> io::Result<()> {
+    /// Has the slot make a sandbox for `class`; its request may follow at once if `plan_len` is 0,
+    /// and else the plan's program may be started before it.
+    pub(crate) fn order(&self, class: Class, plan_len: u64, starts: bool) -> io::Result<()> {
         let birthplace = self.leaf.birthplace().map(|dir| dir.as_raw_fd());
-        let order = Order::Prepare(Prepare { class, plan_len });
+        let order = Order::Prepare(Prepare { class, plan_len, starts });
         self.link.send(&order.encode(), birthplace.as_slice())
     }
 
@@ -182,7 +185,7 @@ impl Slot {
     /// slot is lost.
     pub(crate) async fn prepare(&mut self, class: &Class) -> Result<(), Error> {
         let tmpfs = self.tmpfs(Policy::of(class.profile).limits_ref());
-        let guess = Contents {
+        let mut guess = Contents {
             program: c"",
             args: &[],
             env: &[],
@@ -190,12 +193,19 @@ impl Slot {
             files: &[],
             collects: false,
             directories: &[],
+            message: &[],
             alarm: 0,
             terminal: None,
             limits: [UNLIMITED; LIMITS.len()],
         };
+        let (args, env);
+        if let Some(Interpreter { program, script, limits }) = &class.interpreter {
+            (args, env) = ([program.clone(), script.clone()], env_of_waiting());
+            guess = Contents { program, args: &args, env: &env, limits: *limits, ..guess };
+        }
         let plan_len = self.plans.write(&guess).map_err(Error::io("writing the plan"))?;
-        self.order(class.clone(), plan_len).map_err(|_| Error::Stopped)?;
+        let starts = class.interpreter.is_some();
+        self.order(class.clone(), plan_len, starts).map_err(|_| Error::Stopped)?;
         let (mut init, mut sockets) = (None, Vec::new());
         let (mut failed, mut ready) = (None, false);
         // Slot and init tell at the same time: in any order.

@@ -18,12 +18,14 @@ use crate::{
     artifacts::{CollectLimits, Kept, Left},
     cgroup::GroupLimits,
     child::{Child, Chunk, Concluded, Control},
+    class::Class,
     command::{Command, Prepared},
     conclusion::{Facts, Killed},
     directory::{DiskWatch, Shown},
     egress::{Network, Relay, Resolve},
     error::Error,
     host::Host,
+    interpreter,
     limits::{Bytes, Limits},
     pool::Lease,
     protection::Protection,
@@ -61,6 +63,7 @@ const INIT_PATIENCE: u64 = 5;
 pub(crate) fn start(
     mut lease: Lease,
     command: Command,
+    class: Class,
     prepared: &Prepared,
     shown: Shown,
     protections: Vec<Protection>,
@@ -68,7 +71,7 @@ pub(crate) fn start(
     let (chunks, output) = mpsc::channel(CHUNKS);
     let (control, requests) = mpsc::unbounded_channel();
     let (conclude, report) = oneshot::channel();
-    let (run, pipes, keyboard) = match send(&mut lease, command, prepared, shown, chunks) {
+    let (run, pipes, keyboard) = match send(&mut lease, command, class, prepared, shown, chunks) {
         Ok(sent) => sent,
         Err(error) => {
             lease.give_up();
@@ -95,6 +98,7 @@ pub(crate) fn start(
 fn send(
     lease: &mut Lease,
     command: Command,
+    class: Class,
     prepared: &Prepared,
     shown: Shown,
     chunks: mpsc::Sender<Chunk>,
@@ -108,7 +112,7 @@ fn send(
         Some(_) => facts.start = Start::Warm,
         // While it is made, we prepare what it is to run. A slot that has died meanwhile shows as a
         // lost run, and is replaced after it.
-        None => facts.slot_lost = lease.slot().order(command.class(), 0).is_err(),
+        None => facts.slot_lost = lease.slot().order(class, 0, false).is_err(),
     }
     let null = lease.pool().null();
     let stdin = stdio::input(command.stdin, null).map_err(Error::io("preparing the input"))?;
@@ -161,6 +165,8 @@ fn write_plan(
     waiting: Option<&slots::Prepared>,
 ) -> Result<u64, Error> {
     let tmpfs = slot.tmpfs(limits);
+    let interprets = waiting.is_some_and(|waiting| waiting.class.interpreter.is_some());
+    let message = interprets.then(|| interpreter::message(&prepared.args, &prepared.env)).flatten();
     let fits = waiting.is_some_and(|waiting| waiting.tmpfs == tmpfs);
     let contents = Contents {
         program: &prepared.program,
@@ -170,6 +176,7 @@ fn write_plan(
         files: &prepared.files,
         collects: prepared.collects,
         directories: &prepared.directories,
+        message: message.as_deref().unwrap_or_default(),
         alarm: u32::try_from(limits.wall.as_secs() + INIT_PATIENCE).unwrap_or(u32::MAX),
         terminal: prepared.terminal.map(|size| (size.cols, size.rows)),
         limits: process_limits(host, limits, prepared.writes_directories),
@@ -195,7 +202,11 @@ fn group_limits(host: &Host, limits: &Limits) -> GroupLimits {
 
 /// The limits of each single process, in the order of [`LIMITS`]; where groups are missing they
 /// stand in for them.
-fn process_limits(host: &Host, limits: &Limits, writes_directories: bool) -> [u64; LIMITS.len()] {
+pub(crate) fn process_limits(
+    host: &Host,
+    limits: &Limits,
+    writes_directories: bool,
+) -> [u64; LIMITS.len()] {
     let groups = host.groups();
     let cpu = limits.cpu_time.map_or(UNLIMITED, |time| time.as_secs() + 1);
     let processes = match &groups.pids {

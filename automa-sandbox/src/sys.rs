@@ -34,7 +34,7 @@ pub(crate) use self::{
     },
     rights::{
         drop_capabilities, drop_groups, effective_capabilities, install_filter, landlock_abi,
-        landlock_restrict_self, lower_limit, prctl, seccomp_available, set_ids,
+        landlock_restrict_self, lower_limit, prctl, seccomp_available, set_file_ids, set_ids,
     },
     terminal::{control_terminal, open_terminal, register, set_window_size, window_size},
 };

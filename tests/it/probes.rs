@@ -74,12 +74,6 @@ impl World {
         }
     }
 
-    /// What the kernel says of all that lies below /proc/1: where init has looked at itself in there,
-    /// as in a prepared sandbox, it remembers the name and says that it is forbidden.
-    fn hidden(self) -> &'static str {
-        if self.start == Start::Warm { "EPERM" } else { "ENOENT" }
-    }
-
     /// Those of one user.
     fn of(user: User) -> Vec<Self> {
         Self::all().into_iter().filter(|world| world.user == user).collect()

@@ -316,3 +316,96 @@ fn more_starts_than_slots_all_find_one() {
         }
     });
 }
+
+fn python_script(source: &str) -> Command {
+    Runtime::python().unwrap().command(source, "script.py")
+}
+
+/// The interpreters that wait.
+fn waiting(helper: &Helper) -> Vec<Process> {
+    let inits: Vec<u32> = helper.inits().iter().map(|init| init.pid).collect();
+    let all = host::processes().into_iter();
+    all.filter(|it| inits.contains(&it.parent) && it.name.starts_with("python")).collect()
+}
+
+#[test]
+fn an_interpreter_that_waits_knows_no_secret() {
+    let helper = Helper::new();
+    with_engine(config(1).helper(helper.path()), async |engine| {
+        let secret = unique("secret");
+        let command = || {
+            let source = "import os, sys; print(os.environ['TOKEN'], sys.argv[1:])";
+            python_script(source).env("TOKEN", &secret).arg(&secret)
+        };
+        engine.prewarm(&command(), 1).await.unwrap();
+        let [python] = waiting(&helper).try_into().unwrap();
+        for file in ["environ", "cmdline"] {
+            let seen = std::fs::read(format!("/proc/{}/{file}", python.pid));
+            // An ordinary user may not look into what is confined.
+            let seen = String::from_utf8_lossy(&seen.unwrap_or_default()).into_owned();
+            assert!(!seen.contains(&secret), "{file}: {seen}");
+        }
+        let output = engine.output(command()).await.unwrap();
+        assert_eq!(output.report.start, Start::Warm);
+        let expected = format!("{secret} ['{secret}']\n");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{output:#?}");
+        assert!(!python.is_alive(), "it was that one");
+    });
+}
+
+#[test]
+fn what_python_reads_at_its_start_has_it_started() {
+    let helper = Helper::new();
+    with_engine(config(1).helper(helper.path()), async |engine| {
+        engine.prewarm(&python_script(""), 1).await.unwrap();
+        let [python] = waiting(&helper).try_into().unwrap();
+        let source = "import sys; print(sys.flags.hash_randomization, sys.flags.optimize)";
+        let command = python_script(source).env("PYTHONOPTIMIZE", "2").env("PYTHONHASHSEED", "0");
+        let output = engine.output(command).await.unwrap();
+        assert_eq!(output.stdout, b"0 2\n", "{output:#?}");
+        assert!(!python.is_alive(), "its slot was taken");
+    });
+}
+
+#[test]
+fn limits_of_a_process_are_those_of_the_run_in_python_too() {
+    with_engine(config(1), async |engine| {
+        for open_files in [100, 200] {
+            let limits = Limits { open_files, tmp: Bytes::mib(open_files), ..Limits::default() };
+            let source = "import os, resource
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[1], os.statvfs('/tmp').f_blocks)";
+            let command = python_script(source).policy(Policy::script().limits(limits));
+            let output = warm(engine, command).await;
+            let expected = format!("{open_files} {}\n", open_files * 256);
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        }
+    });
+}
+
+#[test]
+fn an_interpreter_waits_for_some_time_only() {
+    let helper = Helper::new();
+    let config = config(1).helper(helper.path()).keep_interpreters(Duration::from_millis(200));
+    with_engine(config, async |engine| {
+        engine.prewarm(&python_script(""), 1).await.unwrap();
+        let deadline = std::time::Instant::now() + host::DEADLINE;
+        while !waiting(&helper).is_empty() {
+            assert!(std::time::Instant::now() < deadline, "it still waits");
+            tokio::time::sleep(host::PAUSE).await;
+        }
+        let output = engine.output(python_script("print('hello')")).await.unwrap();
+        assert_eq!(output.stdout, b"hello\n");
+    });
+}
+
+#[test]
+fn who_never_ran_python_has_none() {
+    let helper = Helper::new();
+    with_engine(config(2).helper(helper.path()), async |engine| {
+        for _ in 0..5 {
+            engine.output(script("true")).await.unwrap();
+        }
+        engine.prewarm(&script("true"), 2).await.unwrap();
+        assert_eq!(waiting(&helper).len(), 0);
+    });
+}

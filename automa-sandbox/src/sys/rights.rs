@@ -33,6 +33,16 @@ pub(crate) fn set_ids(uid: libc::uid_t, gid: libc::gid_t) -> io::Result<()> {
     check_long(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
+/// Sets the ids by which files are made and accessed, or leaves them as they are where that is not
+/// allowed (`setfsuid(2)`).
+pub(crate) fn set_file_ids(id: libc::uid_t) {
+    // SAFETY: one integer each; the calls report no error.
+    unsafe {
+        libc::syscall(libc::SYS_setfsgid, id);
+        libc::syscall(libc::SYS_setfsuid, id);
+    }
+}
+
 /// The header of `capget(2)` and `capset(2)`, for the calling process.
 #[repr(C)]
 struct CapabilityHeader {

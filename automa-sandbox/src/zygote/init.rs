@@ -14,12 +14,15 @@ use std::{
 use nix::{
     fcntl::{OFlag, open},
     poll::{PollFd, PollFlags, PollTimeout},
-    sys::stat::Mode,
+    sys::{
+        socket::{AddressFamily, SockFlag, SockType, socketpair},
+        stat::Mode,
+    },
     unistd::{Gid, Uid, chown, pipe2},
 };
 
 use super::{
-    Confinement,
+    Confinement, INSIDE_ID,
     network::{self, Network},
     payload::{self, Task, Timeline},
     plan::Plan,
@@ -87,6 +90,8 @@ pub(super) struct Start<'a> {
     pub(super) network: Option<&'a Network>,
     /// Length of a plan for the time before the request; 0 when that follows at once.
     pub(super) prepared_len: u64,
+    /// The plan's program is started before the request.
+    pub(super) starts: bool,
     /// When the slot got its order.
     pub(super) ordered: u64,
 }
@@ -150,10 +155,10 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
         marks,
         failed: &failed,
     };
-    let pid = if start.prepared_len == 0 {
-        start_at_once(start, &plan, &setup)?
-    } else {
-        start_prepared(start, &plan, &setup)?
+    let pid = match (start.prepared_len, start.starts) {
+        (0, _) => start_at_once(start, &plan, &setup)?,
+        (_, false) => start_prepared(start, &plan, &setup)?,
+        (_, true) => start_interpreter(start, marks, &failed)?,
     };
     PAYLOAD.store(pid, Ordering::SeqCst);
     let early = EARLY.swap(0, Ordering::SeqCst);
@@ -212,9 +217,7 @@ fn start_prepared<'a>(
         let (request, stdio, mounts) = receive(socket)?;
         marks.pass(Mark::Requested);
         let plan = read(plan, memory, request.plan_len)?;
-        if plan.has_tmpfs_options() {
-            sys::remount(JOB, MOUNT_FLAGS, plan.tmpfs_options()).map_err(at(Stage::MountJob))?;
-        }
+        resize(plan)?;
         furnish(plan, mounts, socket, setup.uid)?;
         sys::alarm(plan.alarm());
         let stdio = at_terminal(socket, plan, stdio)?;
@@ -227,6 +230,76 @@ fn start_prepared<'a>(
     // What the payload said of itself counted for us and the slot too, see `OOM_SCORE`.
     let _ = sys::write_file(payload::OOM_SCORE, score);
     Ok(pid)
+}
+
+/// Starts an interpreter, which waits for its script when it is ready, and has it go on with the
+/// request.
+fn start_interpreter(
+    start: &mut Start<'_>,
+    marks: &Timeline,
+    failed: &payload::Failed,
+) -> Step<libc::pid_t> {
+    // Not close-on-exec: the payload closes what its program must not have.
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty())
+            .map_err(|errno| (Stage::Stdio, errno.into()))?;
+    let pid = exec_interpreter(start, &theirs, marks, failed)?;
+    drop(theirs);
+    let (len, _) = sys::receive(ours.as_fd(), &mut [0; 16], 0).map_err(at(Stage::Exec))?;
+    if len == 0 {
+        // It ended without a word: as a step failed, or as it is none that waits.
+        let none = || (Stage::Exec, io::Error::from_raw_os_error(libc::EPIPE));
+        return Err(failed.get().unwrap_or_else(none));
+    }
+    Event::Prepared.send(start.socket, None::<&OwnedFd>).map_err(at(Stage::Start))?;
+    let (request, stdio, mounts) = receive(start.socket)?;
+    marks.pass(Mark::Requested);
+    let plan = Plan::read(start.memory, request.plan_len).map_err(at(Stage::Plan))?;
+    resize(&plan)?;
+    furnish(&plan, mounts, start.socket, start.uid)?;
+    sys::alarm(plan.alarm());
+    sys::set_file_ids(start.uid.unwrap_or(INSIDE_ID));
+    for (path, mode, data) in plan.files() {
+        sys::create_file(path, mode, data).map_err(at(Stage::Files))?;
+    }
+    sys::set_file_ids(if start.uid.is_some() { 0 } else { INSIDE_ID });
+    marks.pass(Mark::FilesMade);
+    let fds = stdio.each_ref().map(AsRawFd::as_raw_fd);
+    sys::send(ours.as_fd(), plan.message(), &fds, 0).map_err(at(Stage::Exec))?;
+    Ok(pid)
+}
+
+/// Becomes the interpreter of the plan that was sent ahead, without input or output.
+fn exec_interpreter(
+    start: &mut Start<'_>,
+    theirs: &OwnedFd,
+    marks: &Timeline,
+    failed: &payload::Failed,
+) -> Step<libc::pid_t> {
+    let plan = Plan::read(start.memory, start.prepared_len).map_err(at(Stage::Plan))?;
+    sys::mount_new(c"tmpfs", JOB, MOUNT_FLAGS, plan.tmpfs_options())
+        .map_err(at(Stage::MountJob))?;
+    marks.pass(Mark::JobMounted);
+    let gate = Gate::new();
+    // The zygote's standard input is /dev/null, open for reading and writing.
+    gate.open(Task { plan: &plan, stdio: [0; 3], gate: Some(theirs.as_raw_fd()) });
+    let setup = payload::Setup {
+        uid: start.uid,
+        network: start.network,
+        confinement: start.confinement,
+        gate: &gate,
+        marks,
+        failed,
+    };
+    sys::spawn_sharing(start.stack, payload::run, &setup).map_err(at(Stage::ClonePayload))
+}
+
+/// Gives the tmpfs the run's size, where it is not what was guessed.
+fn resize(plan: &Plan<'_>) -> Step<()> {
+    if plan.has_tmpfs_options() {
+        sys::remount(JOB, MOUNT_FLAGS, plan.tmpfs_options()).map_err(at(Stage::MountJob))?;
+    }
+    Ok(())
 }
 
 /// Makes the directory for files that the caller is to have, and attaches the host's directories.
@@ -303,7 +376,7 @@ fn read<'a>(plan: &'a OnceCell<Plan<'a>>, memory: &'a mut Mapping, len: u64) -> 
 }
 
 fn task<'a>(plan: &'a Plan<'a>, stdio: &[OwnedFd; 3]) -> Task<'a> {
-    Task { plan, stdio: stdio.each_ref().map(AsRawFd::as_raw_fd) }
+    Task { plan, stdio: stdio.each_ref().map(AsRawFd::as_raw_fd), gate: None }
 }
 
 /// Waits for the payload and, on the way, for every orphan that was handed to pid 1.

@@ -40,6 +40,8 @@ pub(super) struct Task<'a> {
     pub(super) plan: &'a Plan<'a>,
     /// Descriptors to become standard input, output and error.
     pub(super) stdio: [RawFd; 3],
+    /// One to become the next after them, which nothing but an interpreter that waits has.
+    pub(super) gate: Option<RawFd>,
 }
 
 /// [`Marks`] that several processes with one memory write.
@@ -126,14 +128,17 @@ pub(super) const OOM_SCORE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
 fn become_program(setup: &Setup<'_>, task: &Task<'_>) -> Result<(), (Stage, io::Error)> {
     let at = |stage| move |error| (stage, error);
     setup.marks.pass(Mark::Passed);
-    let Task { plan, stdio } = task;
+    let Task { plan, stdio, gate } = task;
     // The descriptors may be init's as well, which needs its own.
-    let beyond = stdio.iter().fold(2, |last, fd| last.max(*fd)) + 1;
+    let beyond = stdio.iter().chain(gate).fold(2, |last, fd| last.max(*fd)) + 1;
     sys::unshare_descriptors(beyond as u32).map_err(at(Stage::Stdio))?;
     for (fd, target) in stdio.iter().zip(0..) {
         sys::duplicate_to(*fd, target).map_err(at(Stage::Stdio))?;
     }
-    sys::close_from(3).map_err(at(Stage::Stdio))?;
+    if let Some(gate) = gate {
+        sys::duplicate_to(*gate, 3).map_err(at(Stage::Stdio))?;
+    }
+    sys::close_from(if gate.is_some() { 4 } else { 3 }).map_err(at(Stage::Stdio))?;
     if plan.terminal().is_some() {
         sys::control_terminal(0).map_err(at(Stage::Terminal))?;
     }

@@ -55,7 +55,9 @@ mod word {
     pub(super) const DIRECTORIES: usize = 9;
     pub(super) const DIRECTORY_COUNT: usize = 10;
     pub(super) const TERMINAL: usize = 11;
-    pub(super) const LIMITS: usize = 12;
+    pub(super) const MESSAGE: usize = 12;
+    pub(super) const MESSAGE_LEN: usize = 13;
+    pub(super) const LIMITS: usize = 14;
     pub(super) const COUNT: usize = LIMITS + super::LIMITS.len();
 }
 
@@ -74,6 +76,8 @@ pub(crate) struct Contents<'a> {
     pub(crate) directories: &'a [CString],
     /// Columns and rows of the terminal that the program is given instead of pipes.
     pub(crate) terminal: Option<(u16, u16)>,
+    /// What to send to an interpreter that waits.
+    pub(crate) message: &'a [u8],
     /// Seconds after which init ends the run although the server did not.
     pub(crate) alarm: u32,
     pub(crate) limits: [u64; LIMITS.len()],
@@ -157,6 +161,8 @@ impl Contents<'_> {
         words[word::TERMINAL] = self
             .terminal
             .map_or(0, |(cols, rows)| TERMINAL_WANTED | u64::from(cols) << 16 | u64::from(rows));
+        words[word::MESSAGE] = append(self.message);
+        words[word::MESSAGE_LEN] = self.message.len() as u64;
         words[word::LIMITS..word::COUNT].copy_from_slice(&self.limits);
         for (slot, string) in words[argv..].iter_mut().zip(self.args) {
             *slot = append(string.as_bytes_with_nul());
@@ -210,6 +216,7 @@ impl<'a> Plan<'a> {
             && self.word(word::MAGIC)? == MAGIC
             && strings.iter().all(|&at| self.word(at).is_some_and(|off| self.holds(off, 1)));
         valid.then_some(())?;
+        self.holds(self.word(word::MESSAGE)?, self.word(word::MESSAGE_LEN)?).then_some(())?;
         for index in 0..self.word(word::FILE_COUNT)? {
             let [path, _, data, len] = self.file_entry(index)?;
             (self.holds(path, 1) && self.holds(data, len)).then_some(())?;
@@ -298,6 +305,13 @@ impl<'a> Plan<'a> {
         first.is_some_and(|byte| *byte != 0)
     }
 
+    /// What an interpreter that waits is told.
+    pub(crate) fn message(&self) -> &[u8] {
+        let part = |index| self.word(index).unwrap_or(0) as usize;
+        let (start, len) = (part(word::MESSAGE), part(word::MESSAGE_LEN));
+        &self.block[start..start + len]
+    }
+
     /// Seconds until init ends the run by itself.
     pub(crate) fn alarm(&self) -> u32 {
         self.word(word::ALARM).unwrap_or(0) as u32
@@ -367,6 +381,7 @@ mod tests {
             files: &[(c("/x"), 0o644, b"hello".to_vec()), (c("/empty"), 0o755, Vec::new())],
             collects: true,
             directories: &[c("/data/a"), c("/data/b")],
+            message: b"told",
             alarm: 7,
             terminal: Some((132, 0)),
             limits: [64, UNLIMITED, 3, UNLIMITED, UNLIMITED],
@@ -383,6 +398,7 @@ mod tests {
         assert!(plan.collects());
         assert_eq!(plan.directories().collect::<Vec<_>>(), [c"/data/a", c"/data/b"]);
         assert_eq!(plan.terminal(), Some((132, 0)));
+        assert_eq!(plan.message(), b"told");
         let limits: Vec<_> = plan.limits().collect();
         assert_eq!(limits, [(libc::RLIMIT_NOFILE, 64), (libc::RLIMIT_CPU, 3)]);
         let files: Vec<_> = plan.files().map(|(_, mode, data)| (mode, data.to_vec())).collect();
@@ -412,6 +428,7 @@ mod tests {
                 files: &files,
                 collects: false,
                 directories: &[],
+                message: &[],
                 alarm: 1,
                 terminal: None,
                 limits: [UNLIMITED; LIMITS.len()],

@@ -105,6 +105,8 @@ pub(crate) struct Prepare {
     /// Length of a plan that says what is known already; 0 when the request follows at once, so
     /// that nothing need be guessed.
     pub(crate) plan_len: u64,
+    /// The plan names an interpreter, to be started before the request.
+    pub(crate) starts: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl Request {
     pub(crate) const STDIO: usize = 3;
 }
 
-const ORDER_WORDS: usize = 2 + CLASS_WORDS;
+const ORDER_WORDS: usize = 3 + CLASS_WORDS;
 
 impl Order {
     pub(crate) const SIZE: usize = ORDER_WORDS * size_of::<u64>();
@@ -125,9 +127,9 @@ impl Order {
     pub(crate) fn encode(&self) -> [u8; Self::SIZE] {
         let mut words = [0; ORDER_WORDS];
         match self {
-            Self::Prepare(Prepare { class, plan_len }) => {
-                words[..2].copy_from_slice(&[1, *plan_len]);
-                words[2..].copy_from_slice(&class.encode());
+            Self::Prepare(Prepare { class, plan_len, starts }) => {
+                words[..3].copy_from_slice(&[1, *plan_len, u64::from(*starts)]);
+                words[3..].copy_from_slice(&class.encode());
             }
             Self::Request(Request { plan_len }) => words[..2].copy_from_slice(&[2, *plan_len]),
         }
@@ -140,8 +142,8 @@ impl Order {
         let plan_len = words[1];
         match words[0] {
             1 => {
-                let class = Class::decode(words[2..].try_into().ok()?)?;
-                Some(Self::Prepare(Prepare { class, plan_len }))
+                let class = Class::decode(words[3..].try_into().ok()?)?;
+                Some(Self::Prepare(Prepare { class, plan_len, starts: words[2] != 0 }))
             }
             2 => Some(Self::Request(Request { plan_len })),
             _ => None,
@@ -343,9 +345,11 @@ mod tests {
         fn orders_are_read_as_they_were_sent(
             ports in prop::collection::vec(any::<u16>(), 0..=crate::class::MAX_PORTS),
             plan_len: u64,
+            starts: bool,
         ) {
-            let class = Class { profile: crate::Profile::Script, ports };
-            for order in [Order::Prepare(Prepare { class, plan_len }), Order::Request(Request { plan_len })] {
+            let class = Class { profile: crate::Profile::Script, ports, interpreter: None };
+            let prepare = Prepare { class, plan_len, starts };
+            for order in [Order::Prepare(prepare), Order::Request(Request { plan_len })] {
                 prop_assert_eq!(Order::decode(&order.encode()), Some(order));
             }
         }

@@ -133,6 +133,7 @@ impl Slot<'_> {
             uid: self.uid,
             prepared_len: prepare.plan_len,
             network: network.as_ref(),
+            starts: prepare.starts,
             ordered,
         };
         let birthplace = birthplace.as_ref().map(AsFd::as_fd);
@@ -163,7 +164,7 @@ impl Slot<'_> {
 
     /// Makes the network for a class and hands its sockets to the server; `None` where the slot's
     /// own empty one will do, or one with nothing but loopback.
-    fn network(&self, Class { profile, ports }: &Class) -> Result<Option<Network>, Failure> {
+    fn network(&self, Class { profile, ports, .. }: &Class) -> Result<Option<Network>, Failure> {
         if ports.is_empty() {
             if profile.loopback() {
                 network::enter_loopback().at(Stage::NetworkNamespace, "")?;

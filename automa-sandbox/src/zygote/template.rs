@@ -250,6 +250,8 @@ fn make_skeleton(root: &Path, links: &[(&str, PathBuf)]) -> io::Result<()> {
     for (name, target) in links {
         symlink(target, root.join(name))?;
     }
+    fs::create_dir(root.join("automa/python"))?;
+    fs::write(root.join("automa/python/sitecustomize.py"), include_str!("sitecustomize.py"))?;
     for (link, target) in [("tmp", "automa/job/tmp"), ("var/tmp", "../automa/job/tmp")] {
         symlink(target, root.join(link))?;
     }

@@ -21,7 +21,13 @@ use serde::Serialize;
 const SLOTS: usize = 2;
 
 /// Processes when nothing runs: the zygote, and for each slot itself and a prepared sandbox of two.
-const SETTLED: usize = 1 + SLOTS * 3;
+const SETTLED: usize = 1 + (SLOTS + SPARE) * 3;
+
+/// Slots beyond those, made for what the others are not prepared for.
+const SPARE: usize = 2;
+
+/// How long Python waits before its sandbox is prepared for any program, as all are when counted.
+const PATIENCE_OF_PYTHON: Duration = Duration::from_secs(1);
 
 /// Runs before the first count, after which nothing should grow any more.
 const WARM: usize = 20;
@@ -163,14 +169,17 @@ async fn settled(mut wanted: impl FnMut(&Count) -> bool) -> Count {
 
 async fn soak(total: usize) -> Result<Counts, Box<dyn Error>> {
     let own = std::process::id();
-    let engine = Engine::start(EngineConfig::default().slots(SLOTS)).await?;
+    let config = EngineConfig::default().slots(SLOTS).warm(SPARE);
+    let engine = Engine::start(config.keep_interpreters(PATIENCE_OF_PYTHON)).await?;
+    engine.prewarm(&nth(0)?.0, SLOTS + SPARE).await?;
     runs(&engine, 0..WARM, false).await?;
     // The slot of the last run may still be clearing up and preparing: what two looks agree on is the count.
     let mut last = None;
     let before = settled(|count| {
         let same = last.as_ref() == Some(count);
         last = Some(count.clone());
-        same && count.processes.len() == SETTLED
+        let waits = |name: &String| name.starts_with("python");
+        same && count.processes.len() == SETTLED && !count.processes.iter().any(waits)
     })
     .await;
     let resident = [self::resident(own), their_resident()];
