@@ -1,5 +1,7 @@
 //! The handle on everything: what an embedding program opens, uses and closes.
 
+mod seed;
+
 use std::{fs, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use automa_sandbox::{EngineConfig, Protection};

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit codes out. No other part of Automa knows of either.
 
 mod bench;
+mod bench_seed;
 mod doctor;
 mod run;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Measure Automa against its bare counterpart, interleaved in one run
     Bench(bench::Args),
+    /// Fill a data directory with executions that never were, for benchmarks
+    BenchSeed(bench_seed::Args),
 }
 
 /// Parses the command line and runs the command.
@@ -56,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::main(*args),
         Command::Doctor(args) => doctor::main(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::BenchSeed(args) => bench_seed::main(args),
     }
 }
 

@@ -13,6 +13,7 @@ mod egress;
 mod examples;
 mod executions;
 mod fidelity;
+mod history;
 mod limits;
 mod live;
 mod memory;
