@@ -5,7 +5,8 @@
 
 use std::{error::Error, time::Duration};
 
-use automa_sandbox::{Child, Engine, EngineConfig, Outcome, Policy, Runtime};
+use automa_examples::until;
+use automa_sandbox::{Engine, EngineConfig, Outcome, Policy, Runtime};
 
 const AGENT: &str = r#"
 import signal, socket
@@ -20,17 +21,6 @@ while signal.sigwait(signals) != signal.SIGTERM:
 
 /// `SIGUSR1` of `signal(7)`.
 const USR1: i32 = 10;
-
-/// Shows output until it says this.
-async fn until(child: &mut Child, part: &str) -> Result<(), Box<dyn Error>> {
-    let mut shown = String::new();
-    while !shown.contains(part) {
-        let chunk = child.next_output().await.ok_or("the agent has ended")?;
-        shown += &String::from_utf8_lossy(&chunk.bytes);
-    }
-    print!("{shown}");
-    Ok(())
-}
 
 #[tokio::main(flavor = "current_thread")]
 async fn run() -> Result<(), Box<dyn Error>> {

@@ -4,18 +4,8 @@
 
 use std::error::Error;
 
-use automa_sandbox::{Child, Command, Engine, EngineConfig, Exit, Policy, Stdout, TerminalSize};
-
-/// Shows what the terminal does until it has shown this.
-async fn until(child: &mut Child, part: &str) -> Result<(), Box<dyn Error>> {
-    let mut shown = String::new();
-    while !shown.contains(part) {
-        let chunk = child.next_output().await.ok_or("the shell has ended")?;
-        shown += &String::from_utf8_lossy(&chunk.bytes);
-    }
-    print!("{shown}");
-    Ok(())
-}
+use automa_examples::until;
+use automa_sandbox::{Command, Engine, EngineConfig, Exit, Policy, Stdout, TerminalSize};
 
 #[tokio::main(flavor = "current_thread")]
 async fn run() -> Result<(), Box<dyn Error>> {
