@@ -20,6 +20,11 @@ pub(crate) struct Class {
 pub(crate) const CLASS_WORDS: usize = 2 + MAX_PORTS / 4;
 
 impl Class {
+    /// Whether its sandboxes have a network of their own, be it only a loopback interface.
+    pub(crate) fn has_network(&self) -> bool {
+        !self.ports.is_empty() || self.profile.loopback()
+    }
+
     /// The class of sandboxes that serve as well, but wait for a program.
     pub(crate) fn for_any_program(&self) -> Self {
         Self { interpreter: None, ..self.clone() }

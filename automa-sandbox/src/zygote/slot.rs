@@ -4,7 +4,7 @@
 use std::{
     ffi::CString,
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
 use nix::{
@@ -114,8 +114,25 @@ impl Slot<'_> {
     /// is gone.
     fn serve(&self, memory: &mut Mapping, stacks: &mut Stacks) -> io::Result<()> {
         let (prepare, birthplace) = self.next_order()?;
-        let profile = prepare.class.profile;
+        let birthplace = birthplace.as_ref().map(AsFd::as_fd);
+        self.run(&prepare, birthplace, memory, stacks)?;
+        if prepare.class.has_network() {
+            // With it go the connections that it still has; also when it was made by half.
+            network::enter_empty()?;
+        }
+        renew_ipc().map_err(io::Error::from)
+    }
+
+    /// Runs one sandbox, from its making until it is gone.
+    fn run(
+        &self,
+        prepare: &Prepare,
+        birthplace: Option<BorrowedFd<'_>>,
+        memory: &mut Mapping,
+        stacks: &mut Stacks,
+    ) -> io::Result<()> {
         let ordered = sys::monotonic_ns();
+        let profile = prepare.class.profile;
         let network = match self.network(&prepare.class) {
             Ok(network) => network,
             Err(Failure { errno, .. }) => {
@@ -136,7 +153,6 @@ impl Slot<'_> {
             starts: prepare.starts,
             ordered,
         };
-        let birthplace = birthplace.as_ref().map(AsFd::as_fd);
         let init = (init::run as fn(&mut init::Start<'_>) -> !, &mut start);
         let result =
             sys::run_sharing(NAMESPACES, birthplace, &mut stacks.init, init, |pid, pidfd| {
@@ -152,12 +168,7 @@ impl Slot<'_> {
             Ok((ended, mounts)) => {
                 let gone = Event::Gone { status: ended.status, used: ended.used };
                 gone.send(self.socket, None::<&OwnedFd>)?;
-                mounts.map(drop)?;
-                if network.is_some() || profile.loopback() {
-                    // With it go the connections that it still has.
-                    network::enter_empty()?;
-                }
-                renew_ipc().map_err(io::Error::from)
+                mounts.map(drop)
             }
         }
     }
