@@ -39,11 +39,13 @@ mod idempotency;
 mod limits;
 mod list;
 pub mod log;
+mod network;
 pub(crate) mod parameters;
 mod runner;
 mod state;
 mod submission;
 
+use automa_sandbox::Destination;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
@@ -57,7 +59,7 @@ pub use self::{
     list::{Counts, Filter},
     parameters::{PARAMETERS_MAX, Parameters},
     state::{State, UnknownState},
-    submission::{NewExecution, Program},
+    submission::{NewExecution, Program, Rerun},
 };
 pub(crate) use self::{
     idempotency::{Hash, Submitted},
@@ -139,6 +141,22 @@ pub(crate) struct Work {
     pub(crate) parameters: Option<String>,
     /// What was asked for over what the version says.
     pub(crate) limits: LimitsRequest,
+    /// What it may reach; stored as text.
+    pub(crate) network: Vec<Destination>,
+}
+
+/// [`Work`] in its first version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WorkV1 {
+    pub(crate) source: Option<String>,
+    pub(crate) parameters: Option<String>,
+    pub(crate) limits: LimitsRequest,
+}
+
+impl From<WorkV1> for Work {
+    fn from(WorkV1 { source, parameters, limits }: WorkV1) -> Self {
+        Self { source, parameters, limits, network: Vec::new() }
+    }
 }
 
 /// What an execution ran or will run: enough to run it again, as it is or edited.
@@ -152,6 +170,8 @@ pub struct Ran {
     pub parameters: Option<Parameters>,
     /// Its limits. What is `None` is the default.
     pub limits: LimitsRequest,
+    /// What it may reach; nothing when there is nothing in it.
+    pub network: Vec<Destination>,
 }
 
 /// What the sandbox reported: an [`automa_sandbox::ExitReport`] as JSON, which the sandbox may
@@ -323,7 +343,8 @@ fn find_program(view: &impl View, id: ExecutionId) -> Result<Ran> {
         (None, None) => return Err(not_found(id)),
     };
     let parameters = work.parameters.as_deref().map(parameters::read).transpose()?;
-    Ok(Ran { language: execution.language, source, parameters, limits: work.limits })
+    let Work { limits, network, .. } = work;
+    Ok(Ran { language: execution.language, source, parameters, limits, network })
 }
 
 fn not_found(id: ExecutionId) -> Error {

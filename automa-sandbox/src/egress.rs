@@ -64,7 +64,11 @@ impl Network {
     }
 
     /// Says what is wrong with an allow-list under which nothing could run.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// A sentence without its full stop: what is too much or missing.
+    pub fn check(&self) -> Result<(), String> {
         let Self::Allow(egress) = self else { return Ok(()) };
         let within = |what, count, most| {
             if count > most {

@@ -7,6 +7,7 @@
 mod ansi;
 mod code;
 mod docs;
+mod egress;
 mod errors;
 mod execution;
 mod executions;
@@ -15,6 +16,7 @@ mod frame;
 mod limits;
 mod listing;
 mod log;
+mod network;
 mod outcome;
 mod overview;
 mod parameters;

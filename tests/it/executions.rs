@@ -6,7 +6,7 @@ use automa_core::{
     Automa, Error,
     actor::{Actor, Origin, Role},
     clock::SystemClock,
-    execution::{Execution, Filter, NewExecution, Program, State, log::LogReader},
+    execution::{Execution, Filter, NewExecution, Program, Rerun, State, log::LogReader},
     health::EngineHealth,
     id::{ExecutionId, UserId},
     page::PageRequest,
@@ -21,6 +21,7 @@ use crate::block_on;
 
 mod engine;
 mod following;
+mod network;
 mod submitting;
 
 fn me() -> Actor {
@@ -181,7 +182,7 @@ fn roles_decide_here_too_and_nothing_runs_without_a_start() {
         assert_eq!(refused.to_string(), "a viewer may not run anything");
         let id = ExecutionId::generate(&SystemClock::new());
         for refused in [
-            automa.executions(&viewer).rerun(id, None).await.unwrap_err(),
+            automa.executions(&viewer).rerun(id, Rerun::default()).await.unwrap_err(),
             automa.executions(&viewer).cancel(id).await.unwrap_err(),
         ] {
             assert!(matches!(refused, Error::Forbidden(_)), "{refused}");
@@ -190,7 +191,7 @@ fn roles_decide_here_too_and_nothing_runs_without_a_start() {
             automa.executions(&viewer).get(id).unwrap_err(),
             automa.executions(&viewer).program(id).await.unwrap_err(),
             automa.executions(&viewer).report(id).await.unwrap_err(),
-            automa.executions(&me()).rerun(id, None).await.unwrap_err(),
+            automa.executions(&me()).rerun(id, Rerun::default()).await.unwrap_err(),
             automa.executions(&me()).cancel(id).await.unwrap_err(),
         ] {
             assert!(matches!(missing, Error::NotFound { kind: "execution", .. }), "{missing}");

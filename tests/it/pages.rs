@@ -142,7 +142,7 @@ async fn view(browser: &Browser, url: &str, name: &str) {
 }
 
 /// Something of everything that pages show; the ids of a script and of executions.
-async fn fill(client: &Client) -> (String, [String; 3]) {
+async fn fill(client: &Client) -> (String, [String; 4]) {
     let body = json!({
         "name": "Weekly report with a name that is long enough to be cut somewhere",
         "language": "python",
@@ -161,10 +161,17 @@ async fn fill(client: &Client) -> (String, [String; 3]) {
     let long =
         "for i in {1..3000}; do echo \"line $i of a log that is long $(printf %0200d $i)\"; done";
     client.run(long).await;
+    let body = json!({
+        "language": "bash",
+        "source": "exec 2>/dev/null; for host in a.example.com other.example 192.0.2.1; do \
+            (exec 3<>/dev/tcp/$host/443); done; true",
+        "network": ["*.example.com:443", "192.0.2.2:443"],
+    });
+    let reaching = client.post("/api/v1/executions?wait=60", body).await.json(200);
     let running = client.submit("echo begun; sleep 1000").await;
     client.logged(&running, "begun").await;
     let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
-    (id(&script), [id(&succeeded), id(&failed), running])
+    (id(&script), [id(&succeeded), id(&failed), id(&reaching), running])
 }
 
 #[test]
@@ -182,7 +189,7 @@ fn every_page_can_be_used_by_everybody() {
         {
             look(&browser, &url(path), name).await;
         }
-        let (script, [succeeded, failed, running]) = fill(&client).await;
+        let (script, [succeeded, failed, reaching, running]) = fill(&client).await;
         let pages = [
             ("/".to_owned(), "overview"),
             ("/run".to_owned(), "run"),
@@ -196,6 +203,8 @@ fn every_page_can_be_used_by_everybody() {
             ("/executions".to_owned(), "executions"),
             (format!("/executions/{succeeded}"), "execution-succeeded"),
             (format!("/executions/{failed}"), "execution-failed"),
+            (format!("/executions/{reaching}"), "execution-network"),
+            (format!("/run?from={reaching}"), "run-again"),
             (format!("/executions/{running}"), "execution-running"),
             ("/docs".to_owned(), "docs"),
             ("/docs/problems".to_owned(), "docs-problems"),

@@ -210,6 +210,7 @@ impl History {
                 source: is_code.then(|| source(language(script)).to_owned()),
                 parameters: (index.is_multiple_of(4)).then(|| r#"{"region":"north"}"#.to_owned()),
                 limits: LimitsRequest::default(),
+                network: Vec::new(),
             },
             report: is_reported.then(json).flatten(),
             submitted: Entry::new(&self.clock, &actor, Action::ExecutionSubmitted(id)),

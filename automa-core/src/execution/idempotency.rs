@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Execution, LimitsRequest, Program};
+use super::{Execution, NewExecution, Program};
 use crate::{
     Error, Result,
     error::{FieldError, StoreError},
@@ -43,19 +43,22 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The key of a request of `user`.
+    /// The key of a request of `user`, with its parameters as text.
     pub(crate) fn new(
         key: &str,
         user: Option<UserId>,
-        program: &Program,
+        new: &NewExecution,
         parameters: Option<&str>,
-        limits: LimitsRequest,
     ) -> Result<Self> {
+        let NewExecution { program, parameters: _, limits, network, idempotency_key: _ } = new;
         let program = match program {
             Program::Script { id, version } => (Some((id, version)), None),
             Program::Code { language, source } => (None, Some((language, source))),
         };
-        Ok(Self { key: hash(&(user, key))?, request: hash(&(program, parameters, limits))? })
+        let request = (program, parameters, limits);
+        // What came later is part of it only where it is used: keys from before stay as they are.
+        let request = if network.is_empty() { hash(&request) } else { hash(&(request, network)) }?;
+        Ok(Self { key: hash(&(user, key))?, request })
     }
 
     /// Says what is wrong with a key's text.

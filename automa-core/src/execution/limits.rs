@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, time::Duration};
 
-use automa_sandbox::{Bytes, Limits, Policy};
+use automa_sandbox::{Bytes, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FieldError;
@@ -69,10 +69,6 @@ impl LimitsRequest {
             tmp: self.tmp_bytes.map_or(default.tmp, Bytes),
             ..default
         }
-    }
-
-    pub(super) fn policy(&self) -> Policy {
-        Policy::script().limits(self.limits())
     }
 
     /// Names each limit that is out of its bounds.

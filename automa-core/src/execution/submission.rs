@@ -1,8 +1,10 @@
 //! Submitting: what is asked for is checked, and accepted in one durable change.
 
+use automa_sandbox::Destination;
+
 use super::{
-    Execution, Executions, LimitsRequest, Parameters, State, Work, idempotency::Key, not_found,
-    parameters,
+    Execution, Executions, LimitsRequest, Parameters, State, Work, idempotency::Key, network,
+    not_found, parameters,
 };
 use crate::{
     Error, Result,
@@ -39,9 +41,21 @@ pub struct NewExecution {
     pub parameters: Option<Parameters>,
     /// How much it may use.
     pub limits: LimitsRequest,
+    /// What it may reach over TCP: at most 64 destinations with at most 32 different ports. With
+    /// none there is no network.
+    pub network: Vec<Destination>,
     /// With a key, 1 to 255 visible ASCII characters, the same request of the same user within 24
     /// hours is this one: it is answered with the execution that there is already.
     pub idempotency_key: Option<String>,
+}
+
+/// What is different when something is run again. What is `None` stays as it was.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rerun {
+    /// What it is told.
+    pub parameters: Option<Parameters>,
+    /// What it may reach.
+    pub network: Option<Vec<Destination>>,
 }
 
 /// What an execution is to run.
@@ -77,7 +91,7 @@ impl NewExecution {
 
     fn of(program: Program) -> Self {
         let limits = LimitsRequest::default();
-        Self { program, parameters: None, limits, idempotency_key: None }
+        Self { program, parameters: None, limits, network: Vec::new(), idempotency_key: None }
     }
 
     /// The parameters as JSON text.
@@ -94,6 +108,7 @@ impl NewExecution {
             None
         });
         self.limits.check(&mut errors);
+        network::check(&self.network, &mut errors);
         if let Some(key) = &self.idempotency_key {
             Key::check(key, &mut errors);
         }
@@ -125,7 +140,7 @@ impl Executions<'_> {
         self.actor.require(Permission::Execute)?;
         let json = new.check()?;
         let (user, now) = (self.actor.user, self.automa.clock.now());
-        let key = |key: &String| Key::new(key, user, &new.program, json.as_deref(), new.limits);
+        let key = |key: &String| Key::new(key, user, &new, json.as_deref());
         let key = new.idempotency_key.as_ref().map(key).transpose()?;
         // What it was the first time counts, whatever has become of its script.
         if let Some(key) = key
@@ -133,13 +148,13 @@ impl Executions<'_> {
         {
             return Ok(before);
         }
-        let NewExecution { program, parameters, limits, .. } = new;
+        let NewExecution { program, parameters, limits, network, .. } = new;
         let submission = match program {
             Program::Code { language, source } => Submission {
                 language,
                 script: None,
                 script_name: None,
-                work: Work { source: Some(source), parameters: json, limits },
+                work: Work { source: Some(source), parameters: json, limits, network },
                 attempt: 1,
                 rerun_of: None,
                 key,
@@ -153,7 +168,7 @@ impl Executions<'_> {
                         language: version.language,
                         script: Some((id, version.number)),
                         script_name: Some(script.name),
-                        work: Work { source: None, parameters: json, limits },
+                        work: Work { source: None, parameters: json, limits, network },
                         attempt: 1,
                         rerun_of: None,
                         key,
@@ -165,8 +180,8 @@ impl Executions<'_> {
         self.accept(submission).await
     }
 
-    /// Runs once more what an execution ran, in the same version and with the same limits, with
-    /// other parameters if there are some.
+    /// Runs once more what an execution ran, in the same version and with the same limits, but for
+    /// what is to be different.
     ///
     /// # Errors
     ///
@@ -174,9 +189,12 @@ impl Executions<'_> {
     pub async fn rerun(
         &self,
         id: ExecutionId,
-        parameters: Option<Parameters>,
+        Rerun { parameters, network }: Rerun,
     ) -> Result<Execution> {
         self.actor.require(Permission::Execute)?;
+        let mut errors = Vec::new();
+        network::check(network.as_deref().unwrap_or_default(), &mut errors);
+        FieldError::none_of(errors)?;
         let find = move |view: &Snapshot| {
             let before = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
             let mut work = store::executions::work(view, id)?.ok_or_else(|| not_found(id))?;
@@ -186,6 +204,9 @@ impl Executions<'_> {
                     let (_, version) = script::find_version(view, id, Some(number))?;
                     check_by_schema(&version, Some(parameters))?;
                 }
+            }
+            if let Some(network) = network {
+                work.network = network;
             }
             Ok::<_, Error>(Submission {
                 language: before.language,

@@ -1,7 +1,10 @@
 use super::*;
 use crate::{
     clock::{Clock, TestClock},
-    store::record::{Record, golden::assert_bytes},
+    store::record::{
+        Record,
+        golden::{assert_bytes, assert_reads},
+    },
 };
 
 /// A server waits on whichever thread is free.
@@ -10,7 +13,7 @@ fn operations_can_wait_on_any_thread(executions: &Executions<'_>, follow: &mut F
     fn sent(_: impl Send) {}
     let id = ExecutionId::MIN;
     sent(executions.submit(NewExecution::code(Language::Bash, "")));
-    sent(executions.rerun(id, None));
+    sent(executions.rerun(id, Rerun::default()));
     sent(executions.wait(id, Instant::now()));
     sent(executions.cancel(id));
     sent(executions.program(id));
@@ -58,15 +61,18 @@ fn stored_bytes_stay_as_they_are() {
         tmp_bytes: None,
     };
     let (source, json) = ("print()".to_owned(), r#"{"a":1}"#.to_owned());
-    let work = Work { source: Some(source), parameters: Some(json), limits };
+    let old = WorkV1 { source: Some(source), parameters: Some(json), limits };
+    let network = ["*.example.com:443", "[2001:db8::1]:80"].map(|text| text.parse().unwrap());
+    let work = Work { network: network.into(), ..old.clone().into() };
     let submitted = Submitted { execution: id, request: [7; 32], expires_at: clock.now() };
     let report = Report { json: "{}".to_owned() };
-    for damaged in [&[][..], &[0], &[2, 3], &[1, 255]] {
+    for damaged in [&[][..], &[0], &[3, 3], &[1, 255]] {
         assert!(Execution::decode(damaged).is_err() && Work::decode(damaged).is_err());
         assert!(Submitted::decode(damaged).is_err() && Report::decode(damaged).is_err());
     }
     assert_bytes(&execution, EXECUTION_V1);
-    assert_bytes(&work, WORK_V1);
+    assert_bytes(&work, WORK_V2);
+    assert_reads(WORK_V1, &Work::from(old));
     assert_bytes(&report, REPORT_V1);
     assert_bytes(&submitted, SUBMITTED_V1);
 }
@@ -74,5 +80,6 @@ fn stored_bytes_stay_as_they_are() {
 const EXECUTION_V1: &str = "01019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0301067265706f727403616e6e00808082e288d2a30601808082e288d2a306000201019b76daa8007000815c0289ec2d0a91012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007";
 const WORK_V1: &str =
     "0101077072696e74282901077b2261223a317d01e80701ac0201000000000000e03f018080802001090180804000";
+const WORK_V2: &str = "0201077072696e74282901077b2261223a317d01e80701ac0201000000000000e03f01808080200109018080400002112a2e6578616d706c652e636f6d3a343433105b323030313a6462383a3a315d3a3830";
 const REPORT_V1: &str = "01027b7d";
 const SUBMITTED_V1: &str = "01019b76daa8007000815c0289ec2d0a91070707070707070707070707070707070707070707070707070707070707070780a0d5edee66";

@@ -7,12 +7,12 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{
     change::{Change, View},
-    record::Record,
+    record::{self, Record},
     table::{Index, Table},
 };
 use crate::{
     error::StoreError,
-    execution::{Counts, Execution, Filter, Report, State, Work},
+    execution::{Counts, Execution, Filter, Report, State, Work, WorkV1},
     id::{ExecutionId, ScriptId},
     page::{Page, PageRequest},
 };
@@ -33,7 +33,14 @@ impl Record for Execution {
 
 impl Record for Work {
     const TABLE: &'static str = "execution_work";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, body: &[u8]) -> Result<Self, StoreError> {
+        match version {
+            1 => Ok(record::read::<WorkV1>(Self::TABLE, version, body)?.into()),
+            version => Err(StoreError::UnknownVersion { table: Self::TABLE, version }),
+        }
+    }
 }
 
 impl Record for Report {

@@ -117,7 +117,7 @@ impl ExecutionsApi {
         Ok(Json(Count { count }))
     }
 
-    /// Get an execution with its report.
+    /// Get an execution with what it was told and its report.
     #[oai(path = "/:id", method = "get", operation_id = "getExecution")]
     async fn get(
         &self,
@@ -125,8 +125,10 @@ impl ExecutionsApi {
         Data(automa): Data<&Automa>,
         id: Path<Text<ExecutionId>>,
     ) -> Result<Json<Execution>, Problem> {
-        let execution = automa.executions(auth.actor()).get(id.0.0)?;
-        Ok(Json(with_report(automa, &auth, execution).await?))
+        let executions = automa.executions(auth.actor());
+        let execution = executions.get(id.0.0)?;
+        let ran = executions.program(id.0.0).await?;
+        Ok(Json(with_report(automa, &auth, execution).await?.with_program(ran)))
     }
 
     /// Cancel an execution.
@@ -143,7 +145,7 @@ impl ExecutionsApi {
         Ok(Json(automa.executions(auth.actor()).cancel(id.0.0).await?.into()))
     }
 
-    /// Execute the same again, with the same parameters and limits, or with others.
+    /// Execute the same again, with what is told in place of what it was.
     #[oai(path = "/:id/rerun", method = "post", operation_id = "rerunExecution")]
     async fn rerun(
         &self,
@@ -155,9 +157,8 @@ impl ExecutionsApi {
         Body(rerun): Body<Option<Rerun>>,
     ) -> Result<Submitted, Problem> {
         let until = deadline(wait.0)?;
-        let parameters = rerun.and_then(|rerun| rerun.parameters);
-        let parameters = parameters.map(|it| it.into_iter().collect());
-        let accepted = automa.executions(auth.actor()).rerun(id.0.0, parameters).await?;
+        let rerun = rerun.map(Rerun::read).transpose()?.unwrap_or_default();
+        let accepted = automa.executions(auth.actor()).rerun(id.0.0, rerun).await?;
         respond(automa, &auth, accepted, until).await
     }
 }

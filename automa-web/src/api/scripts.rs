@@ -13,6 +13,7 @@ use poem_openapi::{
     param::{Header, Path, Query},
     payload::Json,
 };
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
 use crate::{auth::Auth, problem::Problem};
 
 /// What a script's executions may use. What is not given is the default.
-#[derive(Debug, Clone, Default, Object)]
+#[derive(Debug, Clone, Default, Object, Serialize)]
 #[oai(rename = "Limits")]
 pub(crate) struct Limits {
     /// Time from start to end.

@@ -9,7 +9,7 @@ use automa_core::{
     page::Cursor,
     script::Language,
 };
-use automa_sandbox::Stream;
+use automa_sandbox::{Destination, Stream};
 use jiff::Timestamp;
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef},
@@ -38,6 +38,10 @@ impl Format for Timestamp {
 }
 impl Format for Cursor {
     const FORMAT: &'static str = "cursor";
+}
+
+impl Format for Destination {
+    const FORMAT: &'static str = "destination";
 }
 
 /// Something of core that is one word of a list.

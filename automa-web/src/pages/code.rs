@@ -18,6 +18,7 @@ use super::{
     form::{Field, Kind, Problems, Typed},
     frame::{Frame, Place},
     limits::{self, LimitsFields},
+    network::{self, NetworkField},
     overview::HELLO,
     parameters::{self, Asked},
     table,
@@ -37,6 +38,7 @@ struct CodePage {
     language: Field,
     source: Field,
     parameters: Vec<Field>,
+    network: NetworkField,
     limits: LimitsFields,
     problems: Vec<String>,
 }
@@ -50,6 +52,7 @@ impl CodePage {
             language: language_field().filled(typed, problems_of),
             source: source_field(20).filled(typed, problems_of),
             parameters: Asked::Json.fields(typed, problems_of),
+            network: NetworkField::new(typed, problems_of),
             limits: LimitsFields::new(typed, problems_of, &LimitsRequest::default()),
             problems: problems.rest(),
         }
@@ -89,7 +92,7 @@ pub(super) async fn show(
 async fn of_execution(automa: &Automa, caller: &Caller, id: ExecutionId) -> Result<Typed, Problem> {
     let ran = automa.executions(&caller.actor).program(id).await?;
     let typed = Typed::default().with("language", ran.language.name()).with("source", ran.source);
-    let typed = limits::typed(typed, &ran.limits);
+    let typed = network::typed(limits::typed(typed, &ran.limits), &ran.network);
     Ok(match &ran.parameters {
         Some(parameters) => parameters::typed(typed, parameters),
         None => typed,
@@ -108,6 +111,7 @@ pub(super) async fn submit(
     let new = NewExecution {
         parameters: Asked::Json.read(&typed, &mut problems),
         limits: limits::read(&typed, &mut problems),
+        network: network::read(&typed, &mut problems),
         ..NewExecution::code(language(&typed, &mut problems), typed.text("source"))
     };
     if typed.line("source").is_empty() {
@@ -148,9 +152,11 @@ pub(super) mod tests {
             .with("language", "python")
             .with("source", samples::HOSTILE)
             .with("parameters", "[")
+            .with("network", "https://example.com/\n<b>:443")
             .with("limits.wall_ms", "soon");
         let mut problems = Problems::default();
         limits::read(&bad, &mut problems);
+        network::read(&bad, &mut problems);
         Asked::Json.read(&bad, &mut problems);
         problems.add("idempotency_key", &"must be visible");
         vec![

@@ -6,7 +6,7 @@ use askama::Template;
 use automa_core::{
     Automa, Error,
     actor::Permission,
-    execution::{Execution, Ran, State, log::LogReader},
+    execution::{Execution, Ran, Rerun, State, log::LogReader},
     id::ExecutionId,
 };
 use automa_sandbox::ExitReport;
@@ -84,10 +84,11 @@ impl Found {
         last_error: Option<String>,
     ) -> (Outcome, Actions, Facts) {
         let Self { execution, ran, report } = self;
-        let (limits, report) = (ran.limits.limits(), report.as_ref());
-        let outcome = Outcome::new(execution, &limits, report, ending).last_error(last_error);
+        let report = report.as_ref();
+        let outcome = Outcome::new(execution, &ran.limits.limits(), report, ending);
+        let outcome = outcome.last_error(last_error);
         let actions = Actions::new(execution, may_run, ending);
-        (outcome, actions, Facts::new(execution, &limits, report))
+        (outcome, actions, Facts::new(execution, ran, report))
     }
 
     fn pane(&self, tab: Tab, log: Log) -> Pane {
@@ -256,7 +257,7 @@ pub(super) async fn rerun(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id: ExecutionId = super::id(&id)?;
-    let again = automa.executions(&caller.actor).rerun(id, None).await?;
+    let again = automa.executions(&caller.actor).rerun(id, Rerun::default()).await?;
     Ok(see_other(&format!("/executions/{}", again.id)))
 }
 

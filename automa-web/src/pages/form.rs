@@ -197,6 +197,11 @@ impl Field {
         if self.is_filled() { &self.value } else { self.placeholder.as_deref().unwrap_or_default() }
     }
 
+    /// How many lines of it hold something.
+    pub(crate) fn filled_lines(&self) -> usize {
+        self.value.lines().filter(|line| !line.trim().is_empty()).count()
+    }
+
     /// The elements that say more, for whoever hears the page.
     fn described(&self) -> Option<String> {
         let error = self.error.as_ref().map(|_| format!("{}-e", self.id));

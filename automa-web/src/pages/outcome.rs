@@ -3,13 +3,14 @@
 
 use askama::{Template, filters::HtmlSafe};
 use automa_core::{
-    execution::{Execution, State},
+    execution::{Execution, Ran, State},
     id::{ExecutionId, ScriptId},
 };
-use automa_sandbox::{Bytes, ExitReport, Feature, Limits, Step};
+use automa_sandbox::{Bytes, ExitReport, Feature, Limits, Start, Step};
 use jiff::Timestamp;
 
 use super::{
+    egress::Egress,
     protections::Protections,
     table,
     text::{bare, sentence},
@@ -70,6 +71,7 @@ pub(crate) struct Facts {
     open: bool,
     started: bool,
     meters: Vec<Meter>,
+    egress: Option<Egress>,
     protections: Option<Protections>,
 }
 
@@ -230,14 +232,16 @@ impl Actions {
 }
 
 impl Facts {
-    pub(crate) fn new(execution: &Execution, limits: &Limits, report: Option<&ExitReport>) -> Self {
-        let protections = report
-            .filter(|report| !report.protections.is_empty())
-            .map(|report| Protections::new("What confined it", &report.protections));
+    pub(crate) fn new(execution: &Execution, ran: &Ran, report: Option<&ExitReport>) -> Self {
+        let protections = report.filter(|report| !report.protections.is_empty()).map(|report| {
+            let protections = Protections::new("What confined it", &report.protections);
+            if ran.network.is_empty() { protections } else { protections.with_network() }
+        });
         Self {
             open: execution.state.is_open(),
             started: execution.started_at.is_some(),
-            meters: report.map(|report| meters(limits, report)).unwrap_or_default(),
+            meters: report.map(|it| meters(&ran.limits.limits(), it)).unwrap_or_default(),
+            egress: Egress::new(&ran.network, report),
             protections,
         }
     }
@@ -270,15 +274,15 @@ fn meters(limits: &Limits, report: &ExitReport) -> Vec<Meter> {
     }
     meters.push(size("Output", usage.output, limits.output, Feature::OutputLimit));
     meters.push(size("Temporary files", usage.tmp, limits.tmp, Feature::DiskLimit));
+    let fact = |name, used, class| Meter { name, used, limit: None, percent: None, class };
     if usage.forks_refused > 0 {
-        meters.push(Meter {
-            name: "Processes refused",
-            used: usage.forks_refused.to_string(),
-            limit: None,
-            percent: None,
-            class: "failed",
-        });
+        meters.push(fact("Processes refused", usage.forks_refused.to_string(), "failed"));
     }
+    let start = match report.start {
+        Start::Warm => "prepared in advance",
+        Start::Cold => "made for this run",
+    };
+    meters.push(fact("Sandbox", start.to_owned(), ""));
     meters
 }
 

@@ -34,6 +34,9 @@ struct Gap {
     reason: String,
 }
 
+/// The title of the group that an allow-list changes.
+const NETWORK: &str = "Network";
+
 /// Groups, what each amounts to, and what belongs to it.
 const GROUPS: [(&str, &str, &[Feature]); 8] = [
     (
@@ -47,7 +50,7 @@ const GROUPS: [(&str, &str, &[Feature]); 8] = [
         &[Feature::Filesystem, Feature::Landlock, Feature::DiskLimit, Feature::OpenFiles],
     ),
     (
-        "Network",
+        NETWORK,
         "None: nothing can be reached, and nothing reaches it",
         &[Feature::Network, Feature::LandlockNetwork, Feature::LandlockScope],
     ),
@@ -81,6 +84,16 @@ impl Protections {
         let groups = groups.chain([others]);
         let groups = groups.filter(|it| !it.enforced.is_empty() || !it.gaps.is_empty()).collect();
         Self { title, groups }
+    }
+
+    /// The same of a sandbox with an allow-list.
+    pub(crate) fn with_network(mut self) -> Self {
+        for group in &mut self.groups {
+            if group.title == NETWORK {
+                group.meaning = "Only what its allow-list names; nothing reaches it";
+            }
+        }
+        self
     }
 
     fn complete(&self) -> bool {

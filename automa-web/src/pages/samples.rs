@@ -8,7 +8,9 @@ use automa_core::{
     page::Cursor,
     script::{Language, Script, Version},
 };
-use automa_sandbox::{Bytes, Exit, ExitReport, Feature, Outcome, Start, Step, Usage};
+use automa_sandbox::{
+    Bytes, EgressEvent, Exit, ExitReport, Feature, Outcome, Refusal, Start, Step, Usage, Verdict,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -135,6 +137,7 @@ pub(super) fn ran() -> Ran {
         source: version.source,
         parameters: parameters.as_object().cloned(),
         limits: LimitsRequest { wall_ms: Some(30_000), ..LimitsRequest::default() },
+        network: ["*.example.com:443", "192.0.2.1:80"].map(|it| it.parse().unwrap()).into(),
     }
 }
 
@@ -162,9 +165,31 @@ pub(super) fn report() -> ExitReport {
             .map(|(name, ns)| Step { name: name.to_owned(), ns })
             .into(),
         start: Start::Warm,
-        egress: Vec::new(),
-        egress_omitted: 0,
+        egress: egress(),
+        egress_omitted: 3,
     }
+}
+
+/// What was reached, and what was refused; a name may be what a script chose.
+fn egress() -> Vec<EgressEvent> {
+    let event = |host: &str, port, verdict, count| EgressEvent {
+        at_ns: 1_000_000,
+        host: host.to_owned(),
+        port,
+        address: None,
+        verdict,
+        sent: Bytes(517 * count),
+        received: Bytes::kib(90 * count),
+        count,
+    };
+    let refused = Verdict::Refused;
+    vec![
+        event("api.example.com", Some(443), Verdict::Allowed, 12),
+        event("2001:db8::1", Some(80), refused(Refusal::NotListed), 1),
+        event("intranet.example.com", Some(443), refused(Refusal::PrivateAddress), 2),
+        event(&"a-long-part.".repeat(12), None, refused(Refusal::NotListed), 1),
+        event(HOSTILE, None, refused(Refusal::Unresolved), 1),
+    ]
 }
 
 pub(super) fn script() -> Script {

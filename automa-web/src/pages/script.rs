@@ -21,6 +21,7 @@ use super::{
     frame::{Frame, Link, Place},
     limits::{self, LimitsFields},
     listing::Listing,
+    network::{self, NetworkField},
     parameters::Asked,
     table::{self, Table},
 };
@@ -43,6 +44,7 @@ struct ScriptPage {
     may_run: bool,
     pane: Pane,
     parameters: Vec<Field>,
+    network: NetworkField,
     limits: LimitsFields,
     problems: Vec<String>,
 }
@@ -131,6 +133,7 @@ impl ScriptPage {
             may_run: may.run,
             pane,
             parameters: asked.fields(typed, &mut problems),
+            network: NetworkField::new(typed, &mut problems),
             limits: LimitsFields::new(typed, &mut problems, &version.limits),
             problems: problems.rest(),
         }
@@ -283,6 +286,7 @@ pub(super) async fn run(
         program: Program::Script { id: script.id, version: Some(version.number) },
         parameters: Asked::of(version.parameters_schema.as_deref()).read(&typed, &mut problems),
         limits: limits::read(&typed, &mut problems),
+        network: network::read(&typed, &mut problems),
         idempotency_key: None,
     };
     if problems.is_empty() {

@@ -351,6 +351,35 @@ fn executions_are_listed_counted_and_filtered() {
 }
 
 #[test]
+fn what_may_be_reached_is_checked_kept_and_shown() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let with =
+            |network: Value| json!({ "language": "bash", "source": "true", "network": network });
+        let bad = with(json!(["example.com:443", "https://example.com/", "example.com:0"]));
+        let problem = client.post(ALL, bad).await.problem(422);
+        let fields: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|it| &it["field"]).collect();
+        assert_eq!(fields, ["network.1", "network.2"], "{problem:#}");
+        let long: Vec<_> = (0..65).map(|n| format!("h{n}.example.com:443")).collect();
+        let problem = client.post(ALL, with(json!(long))).await.problem(422);
+        assert_eq!(problem["errors"][0]["field"], "network", "{problem:#}");
+        let path = format!("{ALL}?wait=60");
+        let network = json!(["*.example.com:443", "[2001:db8::1]:80"]);
+        let ended = client.post(&path, with(network.clone())).await.json(200);
+        let path = format!("{ALL}/{}", ended["id"].as_str().unwrap());
+        let shown = client.get(&path).await.json(200);
+        assert_eq!((&shown["network"], &shown["limits"]["pids"]), (&network, &Value::Null));
+        let rerun = client.post(&format!("{path}/rerun?wait=60"), json!({ "network": [] })).await;
+        let path = format!("{ALL}/{}", rerun.json(200)["id"].as_str().unwrap());
+        assert_eq!(client.get(&path).await.json(200)["network"], json!([]));
+        let bad = client.post(&format!("{path}/rerun"), json!({ "network": ["x"] })).await;
+        assert_eq!(bad.problem(422)["errors"][0]["field"], "network.0");
+    });
+}
+
+#[test]
 fn what_is_confined_is_told_and_holds() {
     block_on(async {
         let server = Server::start();

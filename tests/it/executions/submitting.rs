@@ -1,7 +1,7 @@
 //! What can be asked for: parameters, limits, keys, filters, re-runs.
 
 use automa_core::{
-    execution::{LimitsRequest, Parameters},
+    execution::{LimitsRequest, Parameters, Rerun},
     page::Limit,
 };
 use automa_sandbox::Bytes;
@@ -199,13 +199,14 @@ fn a_rerun_runs_the_same_with_the_same_or_other_parameters() {
         // A newer version and another name do not matter.
         let newer = NewScript { name: "other".to_owned(), ..with_source("echo second $n") };
         scripts.update(script.id, 1, newer).await.unwrap();
+        let with = |parameters| Rerun { parameters, ..Rerun::default() };
         let mut before = first;
         for (given, output) in [
             (None, "first 1"),
             (Some(parameters(json!({ "n": 2 }))), "first 2"),
             (Some(parameters(json!({}))), "first"),
         ] {
-            let again = executions.rerun(before.id, given).await.unwrap();
+            let again = executions.rerun(before.id, with(given)).await.unwrap();
             assert_eq!((again.rerun_of, again.attempt), (Some(before.id), 1));
             assert_eq!((again.script, &again.script_name), (before.script, &before.script_name));
             assert_eq!(ended(&automa, again.id).await.state, State::Succeeded);
@@ -213,14 +214,16 @@ fn a_rerun_runs_the_same_with_the_same_or_other_parameters() {
             assert_eq!(executions.program(again.id).await.unwrap().limits.pids, Some(7));
             before = again;
         }
-        let wrong =
-            executions.rerun(before.id, Some(parameters(json!({ "n": "x" })))).await.unwrap_err();
+        let wrong = executions
+            .rerun(before.id, with(Some(parameters(json!({ "n": "x" })))))
+            .await
+            .unwrap_err();
         assert_eq!(fields(&wrong), ["parameters/n"]);
         // A deleted script is not run again; what it was can still be seen.
         scripts.delete(script.id).await.unwrap();
         for error in [
-            executions.rerun(before.id, None).await.unwrap_err(),
-            executions.rerun(before.id, Some(parameters(json!({})))).await.unwrap_err(),
+            executions.rerun(before.id, Rerun::default()).await.unwrap_err(),
+            executions.rerun(before.id, with(Some(parameters(json!({}))))).await.unwrap_err(),
             executions.submit(NewExecution::script(script.id)).await.unwrap_err(),
         ] {
             assert!(matches!(error, Error::NotFound { kind: "script", .. }), "{error}");
@@ -231,7 +234,7 @@ fn a_rerun_runs_the_same_with_the_same_or_other_parameters() {
         let new =
             NewExecution { parameters: Some(parameters(json!({ "n": 3 }))), ..code("echo $n") };
         let unsaved = executions.submit(new).await.unwrap();
-        let again = executions.rerun(unsaved.id, None).await.unwrap();
+        let again = executions.rerun(unsaved.id, Rerun::default()).await.unwrap();
         ended(&automa, again.id).await;
         assert_eq!(texts(&executions.log(again.id).unwrap()), ["3"]);
         automa.close().await;

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use automa_sandbox::{Child, Command, Exit, ExitReport};
+use automa_sandbox::{Child, Command, Exit, ExitReport, Policy};
 use tokio::{
     sync::{oneshot, watch},
     time::{Instant, sleep},
@@ -12,7 +12,7 @@ use super::{
     super::{
         Ending, Execution, Ran, Report, State, find_program,
         log::{LogOptions, LogWriter, recover},
-        parameters,
+        network, parameters,
     },
     Entered, Running, told,
 };
@@ -214,9 +214,10 @@ impl Running {
 
 /// What the sandbox is to run.
 fn command(ran: &Ran) -> Result<Command> {
-    let Ran { language, source, parameters, limits } = ran;
+    let Ran { language, source, parameters, limits, network } = ran;
     let command = language.command(source.as_str(), language.file_name())?;
-    Ok(parameters::hand_over(command.policy(limits.policy()), parameters.clone()))
+    let policy = Policy::script().limits(limits.limits()).network(network::network(network));
+    Ok(parameters::hand_over(command.policy(policy), parameters.clone()))
 }
 
 /// Writes output into the log as it comes, and passes a cancellation on.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use automa_core::{
-    execution::{self, LimitsRequest, NewExecution, Program, State},
+    execution::{self, LimitsRequest, NewExecution, Program, Ran, State},
     id::{ExecutionId, ScriptId},
     page::Cursor,
     script::Language,
 };
+use automa_sandbox::Destination;
 use jiff::Timestamp;
 use poem_openapi::Object;
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::{
         scripts::Limits,
         wire::{OneOf, Text},
     },
-    problem::Problem,
+    problem::{InvalidField, Problem},
 };
 
 /// What to execute: a script, or code that is not saved.
@@ -37,8 +38,9 @@ pub(super) struct Submission {
     pub(super) parameters: Option<BTreeMap<String, Value>>,
     /// In place of the script's.
     pub(super) limits: Option<Limits>,
-    /// Hosts and ports that may be reached. The server runs scripts without a network: only an empty
-    /// list.
+    /// What may be reached over TCP, nothing unless told: `example.com:443`, `*.example.com:443`,
+    /// `192.0.2.1:80` or `[2001:db8::1]:80`. At most 64, with at most 32 different ports. Names lead
+    /// only to public addresses.
     pub(super) network: Option<Vec<String>>,
 }
 
@@ -47,6 +49,8 @@ pub(super) struct Submission {
 pub(super) struct Rerun {
     /// In place of those of the former run.
     pub(super) parameters: Option<BTreeMap<String, Value>>,
+    /// In place of what the former run could reach.
+    pub(super) network: Option<Vec<String>>,
 }
 
 /// One run of a version of a script, or of code that was not saved.
@@ -81,6 +85,18 @@ pub(crate) struct Execution {
     pub(super) attempt: u32,
     /// The execution that this one repeats.
     pub(super) rerun_of: Option<Text<ExecutionId>>,
+    /// What it was told. Only in the answer to `GET` of this one execution, as all up to `network`.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parameters: Option<BTreeMap<String, Value>>,
+    /// Its limits; what is not there is the default.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) limits: Option<Limits>,
+    /// What it may reach.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) network: Option<Vec<Text<Destination>>>,
     /// What confined it and what it used. Not in lists, and not of what never started.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,11 +128,6 @@ pub(super) struct Count {
 impl Submission {
     /// What it asks for, if that is one thing.
     pub(super) fn read(self) -> Result<NewExecution, Problem> {
-        if self.network.is_some_and(|hosts| !hosts.is_empty()) {
-            let reason = "the server runs scripts without a network: leave it out, or use `automa \
-                          run --allow-net`";
-            return Err(Problem::invalid_field("network", reason));
-        }
         let program = match (self.script_id, self.language, self.source) {
             (Some(Text(id)), None, None) => Program::Script { id, version: self.version },
             (Some(_), _, _) => {
@@ -138,8 +149,46 @@ impl Submission {
             program,
             parameters: self.parameters.map(|it| it.into_iter().collect()),
             limits: self.limits.unwrap_or_default().into(),
+            network: destinations(&self.network.unwrap_or_default())?,
             idempotency_key: None,
         })
+    }
+}
+
+impl Rerun {
+    /// What is to be different.
+    pub(super) fn read(self) -> Result<execution::Rerun, Problem> {
+        Ok(execution::Rerun {
+            parameters: self.parameters.map(|it| it.into_iter().collect()),
+            network: self.network.as_deref().map(destinations).transpose()?,
+        })
+    }
+}
+
+/// Reads an allow-list; what cannot be read is named by its place.
+fn destinations(texts: &[String]) -> Result<Vec<Destination>, Problem> {
+    let (mut read, mut wrong) = (Vec::new(), Vec::new());
+    for (index, text) in texts.iter().enumerate() {
+        match text.parse::<Destination>() {
+            Ok(destination) => read.push(destination),
+            Err(error) => {
+                let field = format!("network.{index}");
+                wrong.push(InvalidField { field, reason: error.to_string() });
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(read) } else { Err(Problem::invalid(wrong)) }
+}
+
+impl Execution {
+    /// The same with what it ran but its source.
+    pub(super) fn with_program(self, ran: Ran) -> Self {
+        Self {
+            parameters: ran.parameters.map(|it| it.into_iter().collect()),
+            limits: Some(ran.limits.into()),
+            network: Some(ran.network.into_iter().map(Text).collect()),
+            ..self
+        }
     }
 }
 
@@ -182,6 +231,9 @@ impl From<execution::Execution> for Execution {
             result: None,
             attempt: execution.attempt,
             rerun_of: execution.rerun_of.map(Text),
+            parameters: None,
+            limits: None,
+            network: None,
             report: None,
             output: None,
             output_truncated: None,
