@@ -34,6 +34,7 @@
 //! }
 //! ```
 
+mod find;
 mod follow;
 mod idempotency;
 mod limits;
@@ -54,6 +55,7 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use self::idempotency::{KEYS_EXPIRE_AFTER, Key};
 use self::log::LogReader;
 pub use self::{
+    find::COUNT_MAX,
     follow::Follow,
     limits::LimitsRequest,
     list::{Counts, Filter},

@@ -40,7 +40,13 @@ enum Tag {
 ///
 /// When the document cannot be made: a fault of this build.
 pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Error>> {
-    let apis = (auth::AuthApi, scripts::ScriptsApi, executions::ExecutionsApi, logs::LogsApi);
+    let apis = (
+        auth::AuthApi,
+        scripts::ScriptsApi,
+        executions::ExecutionsApi,
+        logs::LogsApi,
+        logs::FindApi,
+    );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")
         .license(LicenseObject::new("MIT OR Apache-2.0").identifier("MIT OR Apache-2.0"))

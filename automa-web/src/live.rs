@@ -2,10 +2,10 @@
 
 mod socket;
 
-use std::io;
+use std::{io, ops::Range};
 
 use automa_core::{
-    Automa,
+    Automa, Error,
     actor::{Actor, Origin},
     event::Event,
     execution::{
@@ -14,6 +14,7 @@ use automa_core::{
     },
     id::{ExecutionId, SessionId},
 };
+use automa_sandbox::Stream as Stdio;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
@@ -36,9 +37,12 @@ struct Following {
     id: ExecutionId,
     follow: Follow,
     next: u64,
+    /// The only stream that is wanted.
+    only: Option<Stdio>,
 }
 
-/// Follows an execution's log from line `from` on, to its end, the caller's session's or the server's.
+/// Follows an execution's log from line `from` on, to its end, the caller's session's or the server's;
+/// or only those lines of it that were written to one stream.
 ///
 /// # Errors
 ///
@@ -48,20 +52,18 @@ pub(crate) fn follow(
     automa: &Automa,
     caller: &Caller,
     id: ExecutionId,
-    from: u64,
+    (from, only): (u64, Option<Stdio>),
     stop: Stop,
 ) -> Result<impl Stream<Item = LogEvent> + Send + 'static, Problem> {
     let actor = caller.actor.clone();
     let over = signed_out(automa.clone(), caller.session);
     let follow = automa.executions(&actor).follow(id)?;
-    let following = Following { automa: automa.clone(), actor, id, follow, next: from.max(1) };
+    let (automa, next) = (automa.clone(), from.max(1));
+    let following = Following { automa, actor, id, follow, next, only };
     let events = stream::unfold(Some(following), |following| async move {
         let mut following = following?;
-        match following.follow.next(following.next).await {
-            Ok(Some(window)) => {
-                following.next = window.next;
-                Some((LogEvent::Lines(window), Some(following)))
-            }
+        match following.window().await {
+            Ok(Some(window)) => Some((LogEvent::Lines(window), Some(following))),
             Ok(None) => {
                 let Following { automa, actor, id, .. } = following;
                 let execution = automa.executions(&actor).get(id).ok()?;
@@ -81,10 +83,29 @@ pub(crate) fn follow(
     }))
 }
 
-/// All bytes that a log has now, in pieces.
-pub(crate) fn raw(log: LogReader) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let end = log.raw_len();
-    stream::try_unfold(0, move |at| {
+impl Following {
+    /// The next lines that are wanted.
+    async fn window(&mut self) -> Result<Option<Window>, Error> {
+        while let Some(mut window) = self.follow.next(self.next).await? {
+            self.next = window.next;
+            if let Some(only) = self.only {
+                window.lines.retain(|line| line.stream == only);
+            }
+            if !window.lines.is_empty() {
+                return Ok(Some(window));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Some of the bytes that a log has now, in pieces.
+pub(crate) fn raw(
+    log: LogReader,
+    range: Range<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let end = range.end;
+    stream::try_unfold(range.start, move |at| {
         let log = log.clone();
         async move {
             if at >= end {

@@ -155,6 +155,8 @@ fn every_operation_answers_as_described() {
             ended.clone(),
             format!("{ended}/log"),
             format!("{ended}/log/stream"),
+            format!("{ended}/log/find?q=one"),
+            format!("{ended}/log/count?q=one"),
         ] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;
         }

@@ -36,8 +36,16 @@ impl Events {
     ///
     /// When that is refused.
     pub async fn follow(client: &Client, id: &str, last: Option<&str>) -> Self {
-        let path = format!("/api/v1/executions/{id}/log/stream");
-        let mut request = client.request(reqwest::Method::GET, &path);
+        Self::at(client, &format!("/api/v1/executions/{id}/log/stream"), last).await
+    }
+
+    /// Follows what has the address `path`, after the event with the id `last`.
+    ///
+    /// # Panics
+    ///
+    /// When that is refused.
+    pub async fn at(client: &Client, path: &str, last: Option<&str>) -> Self {
+        let mut request = client.request(reqwest::Method::GET, path);
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
         }

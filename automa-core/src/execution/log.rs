@@ -69,6 +69,7 @@ use std::{
 use automa_sandbox::Stream;
 use serde::Serialize;
 
+mod find;
 mod format;
 mod index;
 mod line;
@@ -76,6 +77,7 @@ mod mask;
 mod reader;
 mod recover;
 mod scan;
+mod search;
 mod source;
 mod tail;
 mod writer;
@@ -84,10 +86,12 @@ mod writer;
 mod tests;
 
 pub use self::{
+    find::{Count, Direction, Found},
     line::LINE_MAX,
     mask::{Mask, MaskError, PATTERNS_MAX, SECRET_MIN},
     reader::{LogReader, RAW_MAX, WINDOW_BYTES, WINDOW_LINES},
     recover::{Recovery, recover},
+    search::{SEARCH_MAX, Search, SearchError},
     tail::{LogHandle, LogTail},
     writer::{LogOptions, LogWriter},
 };

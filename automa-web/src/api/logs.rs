@@ -1,29 +1,33 @@
-//! Logs of executions: read, and followed.
+//! Logs of executions: read, searched, and followed.
+
+mod find;
+mod raw;
 
 use std::time::Duration;
 
 use automa_core::{
     Automa, Error,
-    execution::log::{Line, WINDOW_LINES, Window},
+    execution::log::{Direction, Found, Line, Search, WINDOW_LINES, Window},
     id::ExecutionId,
 };
 use automa_sandbox::Stream;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use poem::{
-    Body as RawBody, Request,
+    Request,
     http::header,
     web::{Data, sse::Event},
 };
 use poem_openapi::{
-    ApiResponse, Object, OpenApi, ResponseContent, Union,
+    Object, OpenApi, Union,
     param::{Header, Path, Query},
-    payload::{Binary, EventStream},
+    payload::EventStream,
 };
 use serde::Serialize;
 
+pub(super) use self::find::FindApi;
+use self::raw::LogResponse;
 use super::{
     Tag,
-    document::Document,
     executions::Execution,
     wire::{OneOf, Text},
 };
@@ -66,28 +70,14 @@ enum LogEvent {
     End(Execution),
 }
 
-#[derive(ResponseContent)]
-enum LogContent {
-    Lines(Document<LogWindow>),
-    /// Raw bytes of both streams, in the order in which they were written.
-    #[oai(content_type = "text/plain")]
-    Raw(Binary<RawBody>),
-}
-
-#[derive(ApiResponse)]
-enum LogResponse {
-    /// Lines, or with `Accept: text/plain` the raw bytes of the whole log
-    #[oai(status = 200)]
-    Log(LogContent),
-}
-
 pub(super) struct LogsApi;
 
 #[OpenApi(tag = "Tag::Executions", prefix_path = "/executions")]
 impl LogsApi {
     /// Read a log.
     ///
-    /// As JSON, up to 1,000 lines at a time. With `Accept: text/plain`, the whole log in raw bytes.
+    /// As JSON, up to 1,000 lines at a time. With `Accept: text/plain`, the raw bytes of both streams,
+    /// as they were written; with `Range`, a part of them, for example what came since.
     #[oai(path = "/:id/log", method = "get", operation_id = "readLog")]
     #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
     async fn log(
@@ -100,24 +90,24 @@ impl LogsApi {
         from: Query<Option<u64>>,
         /// Lines: 1 to 1,000.
         limit: Query<Option<u64>>,
+        /// Only lines of this stream; not of raw bytes. There may be fewer than `limit`, or none,
+        /// with more to come from `next` on.
+        stream: Query<Option<OneOf<Stream>>>,
     ) -> Result<LogResponse, Problem> {
-        let log = automa.executions(auth.actor()).log(id.0.0)?;
+        let executions = automa.executions(auth.actor());
         let accept = request.header(header::ACCEPT).unwrap_or_default();
         if accept.trim_start().starts_with("text/plain") {
-            let body = RawBody::from_bytes_stream(live::raw(log));
-            return Ok(LogResponse::Log(LogContent::Raw(Binary(body))));
+            return raw::respond(request, &executions.log(id.0.0)?, stream.0.is_some());
         }
-        let limit = match limit.0.map(usize::try_from) {
-            None => WINDOW_LINES,
-            Some(Ok(limit @ 1..=WINDOW_LINES)) => limit,
-            Some(_) => {
-                let reason = format!("must be 1 to {WINDOW_LINES}");
-                return Err(Problem::invalid_field("limit", reason));
-            }
-        };
-        let read = blocking::run(move || log.lines(from.0.unwrap_or(1), limit)).await?;
-        let window = read.map_err(Error::from)?;
-        Ok(LogResponse::Log(LogContent::Lines(Document(window.into()))))
+        let (from, limit) = (from.0.unwrap_or(1), limit_of(limit.0)?);
+        if let Some(stream) = stream.0 {
+            let search = Search::default().of(Some(stream.0));
+            let found = executions.find(id.0.0, search, from, Direction::Forward, limit).await?;
+            return Ok(LogResponse::lines(found.into()));
+        }
+        let log = executions.log(id.0.0)?;
+        let window = blocking::run(move || log.lines(from, limit)).await?.map_err(Error::from)?;
+        Ok(LogResponse::lines(window.into()))
     }
 
     /// Follow a log.
@@ -135,12 +125,15 @@ impl LogsApi {
         id: Path<Text<ExecutionId>>,
         /// The first line, from 1.
         from: Query<Option<u64>>,
+        /// Only lines of this stream.
+        stream: Query<Option<OneOf<Stream>>>,
         /// The last line that arrived.
         #[oai(name = "Last-Event-ID")]
         last: Header<Option<u64>>,
     ) -> Result<EventStream<BoxStream<'static, LogEvent>>, Problem> {
         let from = last.0.map(|last| last.saturating_add(1)).or(from.0).unwrap_or(1);
-        let events = live::follow(automa, auth.caller(), id.0.0, from, stop.clone())?;
+        let only = stream.0.map(|stream| stream.0);
+        let events = live::follow(automa, auth.caller(), id.0.0, (from, only), stop.clone())?;
         let stream = EventStream::new(events.map(LogEvent::from).boxed());
         Ok(stream.keep_alive(KEEP_ALIVE).to_event(|event| match event {
             LogEvent::Log(window) => Event::message(text(&window))
@@ -148,6 +141,15 @@ impl LogsApi {
                 .id((window.next.saturating_sub(1)).to_string()),
             LogEvent::End(execution) => Event::message(text(&execution)).event_type("end"),
         }))
+    }
+}
+
+/// A number of lines that was asked for.
+fn limit_of(limit: Option<u64>) -> Result<usize, Problem> {
+    match limit.map(usize::try_from) {
+        None => Ok(WINDOW_LINES),
+        Some(Ok(limit @ 1..=WINDOW_LINES)) => Ok(limit),
+        Some(_) => Err(Problem::invalid_field("limit", format!("must be 1 to {WINDOW_LINES}"))),
     }
 }
 
@@ -159,13 +161,20 @@ fn text(document: &impl Serialize) -> String {
 impl From<Window> for LogWindow {
     fn from(window: Window) -> Self {
         let Window { lines, next, total, complete } = window;
-        let line = |line: Line| LogLine {
-            n: line.n,
-            stream: OneOf(line.stream),
-            t_ms: line.t_ms,
-            text: line.text,
-        };
-        Self { lines: lines.into_iter().map(line).collect(), next, total, complete }
+        Self { lines: lines.into_iter().map(LogLine::from).collect(), next, total, complete }
+    }
+}
+
+impl From<Found> for LogWindow {
+    fn from(found: Found) -> Self {
+        let Found { lines, next, total, complete } = found;
+        Self { lines: lines.into_iter().map(LogLine::from).collect(), next, total, complete }
+    }
+}
+
+impl From<Line> for LogLine {
+    fn from(line: Line) -> Self {
+        Self { n: line.n, stream: OneOf(line.stream), t_ms: line.t_ms, text: line.text }
     }
 }
 

@@ -1,6 +1,7 @@
 //! An execution over a WebSocket (RFC 6455): its log line by line, and its end.
 
 use automa_core::{Automa, actor::Origin, id::ExecutionId};
+use automa_sandbox::Stream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use poem::{
     FromRequest as _, IntoResponse as _, Request, Response, handler,
@@ -35,8 +36,9 @@ pub(crate) async fn execution_socket(
     let id: ExecutionId = id.parse().map_err(|_| {
         Problem::of_status(StatusCode::NOT_FOUND).detail(&format!("there is no execution `{id}`"))
     })?;
-    let from = request.uri().query().and_then(line_of).unwrap_or(1);
-    let events = follow(automa, &caller, id, from, stop.clone())?;
+    let query = request.uri().query().unwrap_or_default();
+    let (from, only) = (line_of(query).unwrap_or(1), stream_of(query)?);
+    let events = follow(automa, &caller, id, (from, only), stop.clone())?;
     let socket = WebSocket::from_request_without_body(request).await?;
     let socket = match protocol {
         Some(protocol) => socket.protocols([protocol]),
@@ -61,6 +63,16 @@ fn caller(request: &Request) -> Result<(Caller, Option<String>), Problem> {
 /// `from` of a query.
 fn line_of(query: &str) -> Option<u64> {
     query.split('&').find_map(|part| part.strip_prefix("from=")?.parse().ok())
+}
+
+/// `stream` of a query.
+fn stream_of(query: &str) -> Result<Option<Stream>, Problem> {
+    match query.split('&').find_map(|part| part.strip_prefix("stream=")) {
+        None => Ok(None),
+        Some("stdout") => Ok(Some(Stream::Stdout)),
+        Some("stderr") => Ok(Some(Stream::Stderr)),
+        Some(_) => Err(Problem::invalid_field("stream", "must be one of stdout, stderr")),
+    }
 }
 
 /// Sends events until the last one, or until the other side is gone.
@@ -124,5 +136,12 @@ mod tests {
         assert_eq!(line_of("a=b&from=3"), Some(3));
         assert_eq!(line_of("from=x"), None);
         assert_eq!(line_of(""), None);
+    }
+
+    #[test]
+    fn a_query_tells_the_stream() {
+        assert!(matches!(stream_of("from=1&stream=stderr"), Ok(Some(Stream::Stderr))));
+        assert!(matches!(stream_of("from=1"), Ok(None)));
+        assert!(stream_of("stream=both").is_err());
     }
 }

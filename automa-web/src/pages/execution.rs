@@ -228,7 +228,8 @@ pub(super) fn text(
     let Some(reader) = reader(automa, &caller, &execution)? else {
         return Ok(response.body(()));
     };
-    Ok(response.body(Body::from_bytes_stream(crate::live::raw(reader))))
+    let bytes = reader.raw_len();
+    Ok(response.body(Body::from_bytes_stream(crate::live::raw(reader, 0..bytes))))
 }
 
 /// Asks an execution to end.

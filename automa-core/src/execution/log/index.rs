@@ -56,6 +56,11 @@ pub(super) fn for_line(checkpoints: &[Checkpoint], line: u64) -> Option<&Checkpo
     checkpoints.get(after.checked_sub(1)?)
 }
 
+/// A checkpoint from which line `line` can be reached, with at least `raw` bytes in between.
+pub(super) fn well_before(checkpoints: &[Checkpoint], line: u64, raw: u64) -> Option<&Checkpoint> {
+    for_raw(checkpoints, for_line(checkpoints, line)?.raw.checked_sub(raw)?)
+}
+
 /// The last checkpoint whose frame does not begin after raw byte `raw`.
 pub(super) fn for_raw(checkpoints: &[Checkpoint], raw: u64) -> Option<&Checkpoint> {
     let after = checkpoints.partition_point(|checkpoint| checkpoint.raw <= raw);

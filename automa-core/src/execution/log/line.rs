@@ -1,6 +1,6 @@
 //! What a line is: bytes of two streams become lines.
 
-use std::mem;
+use std::{borrow::Cow, mem};
 
 use automa_sandbox::Stream;
 
@@ -40,6 +40,15 @@ pub(super) struct Assembled<'a> {
 }
 
 impl Assembled<'_> {
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
+        if self.head.is_empty() {
+            self.tail.into()
+        } else {
+            [&self.head, self.tail].concat().into()
+        }
+    }
+
     /// The line for display.
     pub(super) fn text(self) -> String {
         if self.head.is_empty() {
@@ -84,6 +93,11 @@ impl Assembler {
             .min_by_key(|(_, partial)| partial.order)?;
         let head = mem::take(&mut partial.bytes);
         Some(Assembled { stream, t_ms: partial.t_ms, head, tail: &[], ending: Ending::End })
+    }
+
+    /// Whether `stream` is at the beginning of a line.
+    pub(super) fn is_between(&self, stream: Stream) -> bool {
+        self.partial[slot(stream)].bytes.is_empty()
     }
 
     /// What `stream` has written of its line, and when the last byte of it was read.

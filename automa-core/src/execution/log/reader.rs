@@ -28,7 +28,7 @@ pub const WINDOW_BYTES: usize = 1024 * 1024;
 pub const RAW_MAX: usize = 1024 * 1024;
 
 /// Longest text of a line: a byte that is no UTF-8 becomes three.
-const TEXT_MAX: usize = 3 * LINE_HARD_MAX;
+pub(super) const TEXT_MAX: usize = 3 * LINE_HARD_MAX;
 
 /// Reads one log, finished or still growing. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -193,6 +193,10 @@ impl LogReader {
     #[must_use]
     pub fn damage(&self) -> Option<u64> {
         self.damage
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     pub(super) fn progress(&self) -> Progress {

@@ -66,6 +66,13 @@ impl Source {
         self.read(cursor).unwrap_or_else(Cursor::start)
     }
 
+    /// A place from which line `line` can be reached, at least `raw` bytes before it, if there are
+    /// as many.
+    pub(super) fn cursor_well_before(&self, line: u64, raw: u64) -> Cursor {
+        let cursor = |at: &[Checkpoint]| index::well_before(at, line, raw).map(Checkpoint::cursor);
+        self.read(cursor).unwrap_or_else(Cursor::start)
+    }
+
     /// The nearest frame before raw byte `raw`: its offset, and the raw bytes before it.
     pub(super) fn frame_for_raw(&self, raw: u64) -> (u64, u64) {
         let place = |at: &[Checkpoint]| index::for_raw(at, raw).map(|at| (at.frame, at.raw));

@@ -10,6 +10,7 @@ use super::{Ending, LINE_MAX, Line, LogOptions, LogReader, LogWriter};
 
 mod crash;
 mod empty;
+mod find;
 mod follow;
 mod format;
 mod windows;
@@ -50,20 +51,25 @@ fn reference(chunks: &[Chunk], ended: bool) -> Vec<Line> {
     split(chunks, ended).0
 }
 
+/// The bytes of each line of `chunks`, of a log that has ended.
+fn line_bytes(chunks: &[Chunk]) -> Vec<Vec<u8>> {
+    split(chunks, true).2
+}
+
 /// How many lines are complete after each of `chunks`.
 fn completed(chunks: &[Chunk]) -> Vec<usize> {
     split(chunks, false).1
 }
 
 /// Splits byte by byte, as the documentation says.
-fn split(chunks: &[Chunk], ended: bool) -> (Vec<Line>, Vec<usize>) {
-    fn emit(lines: &mut Vec<Line>, stream: Stream, t_ms: u64, line: &mut Vec<u8>, ending: Ending) {
+fn split(chunks: &[Chunk], ended: bool) -> (Vec<Line>, Vec<usize>, Vec<Vec<u8>>) {
+    let (mut lines, mut completed, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut emit = |lines: &mut Vec<Line>, stream, t_ms, line: &mut Vec<u8>, ending| {
         let text = String::from_utf8_lossy(line).into_owned();
-        line.clear();
+        texts.push(std::mem::take(line));
         let n = u64::try_from(lines.len()).unwrap() + 1;
         lines.push(Line { n, stream, t_ms, text, ending });
-    }
-    let (mut lines, mut completed) = (Vec::new(), Vec::new());
+    };
     let mut open: [(Vec<u8>, usize); 2] = Default::default();
     for (index, chunk) in chunks.iter().enumerate() {
         let t_ms = u64::try_from(chunk.at.as_millis()).unwrap();
@@ -92,7 +98,7 @@ fn split(chunks: &[Chunk], ended: bool) -> (Vec<Line>, Vec<usize>) {
             emit(&mut lines, stream, t_ms, line, Ending::End);
         }
     }
-    (lines, completed)
+    (lines, completed, texts)
 }
 
 /// All lines from `from` on, in windows of at most `limit`.
