@@ -124,3 +124,91 @@ fn build(abi: i32, rules: &Rules<'_>) -> Result<Option<OwnedFd>, ::landlock::Rul
     allow(rules.writable, write)?;
     Ok(ruleset.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        net::TcpListener,
+        os::{
+            fd::AsRawFd,
+            linux::net::SocketAddrExt,
+            unix::net::{SocketAddr, UnixListener, UnixStream},
+        },
+        thread,
+    };
+
+    use nix::{sys::termios, unistd::truncate};
+
+    use super::*;
+    use crate::sys;
+
+    /// Which of some attempts fail for a thread that a ruleset for this `abi` confines: later kernels
+    /// hold earlier rulesets exactly as the kernels did that had no more to offer.
+    fn refused(abi: i32) -> Vec<&'static str> {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, outside) = (dir.path().join("inside"), dir.path().join("outside"));
+        for path in [&inside, &outside, &inside.join("sub")] {
+            fs::create_dir(path).unwrap();
+        }
+        fs::write(inside.join("file"), "").unwrap();
+        fs::write(outside.join("file"), "text").unwrap();
+        let address = SocketAddr::from_abstract_name(dir.path().as_os_str().as_encoded_bytes());
+        let address = address.unwrap();
+        let _listener = UnixListener::bind_addr(&address).unwrap();
+
+        let rules =
+            Rules { tcp: Tcp::Refused, executable: &[], writable: &inside, terminals: None };
+        let ruleset = ruleset(abi, &rules).unwrap().unwrap();
+        let attempts = move || {
+            sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).unwrap();
+            sys::landlock_restrict_self(ruleset.as_raw_fd()).unwrap();
+            let null = File::open("/dev/null").unwrap();
+            let ioctl = termios::tcgetattr(&null);
+            let found = [
+                ("read", fs::read(outside.join("file")).is_ok()),
+                ("create", File::create(inside.join("new")).is_ok()),
+                ("create outside", File::create(outside.join("new")).is_ok()),
+                ("move", fs::rename(inside.join("file"), inside.join("sub/file")).is_ok()),
+                ("truncate outside", truncate(&outside.join("file"), 0).is_ok()),
+                ("listen", TcpListener::bind("127.0.0.1:0").is_ok()),
+                ("device", ioctl == Err(nix::errno::Errno::ENOTTY)),
+                ("abstract socket", UnixStream::connect_addr(&address).is_ok()),
+            ];
+            found.into_iter().filter(|(_, worked)| !worked).map(|(name, _)| name).collect()
+        };
+        thread::spawn(attempts).join().unwrap()
+    }
+
+    #[test]
+    fn each_abi_refuses_what_it_rules() {
+        let known: [&[&str]; 7] = [
+            &["create outside", "move"],
+            &["create outside"],
+            &["create outside", "truncate outside"],
+            &["create outside", "truncate outside", "listen"],
+            &["create outside", "truncate outside", "listen", "device"],
+            &["create outside", "truncate outside", "listen", "device", "abstract socket"],
+            &["create outside", "truncate outside", "listen", "device", "abstract socket"],
+        ];
+        let have = usize::try_from(sys::landlock_abi()).unwrap_or(0);
+        for (abi, expected) in (1..).zip(known).take(have) {
+            assert_eq!(refused(abi), expected, "ABI {abi}");
+        }
+        let rules = Rules {
+            tcp: Tcp::Refused,
+            executable: &[],
+            writable: Path::new("/tmp"),
+            terminals: None,
+        };
+        assert!(ruleset(0, &rules).unwrap().is_none(), "without Landlock there is no ruleset");
+    }
+
+    #[test]
+    fn ports_are_ruled_from_the_abi_on_that_knows_them() {
+        let have = sys::landlock_abi();
+        for abi in 0..=have.min(7) {
+            assert_eq!(connect_only(abi, [443]).unwrap().is_some(), abi >= NET_ABI, "ABI {abi}");
+        }
+    }
+}
