@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     artifacts::{Artifacts, Left},
+    history::UsageHistory,
     report::ExitReport,
     terminal::{Keyboard, TerminalSize},
     zygote::FORWARDED,
@@ -107,6 +108,7 @@ pub struct Child {
     pub(crate) control: mpsc::UnboundedSender<Control>,
     pub(crate) report: oneshot::Receiver<Concluded>,
     pub(crate) keyboard: Option<Keyboard>,
+    pub(crate) history: UsageHistory,
 }
 
 /// What a supervisor knows in the end.
@@ -141,6 +143,12 @@ impl Child {
     #[must_use]
     pub fn keyboard(&self) -> Option<Keyboard> {
         self.keyboard.clone()
+    }
+
+    /// What it used over time, to be read while it runs and afterwards.
+    #[must_use]
+    pub fn history(&self) -> UsageHistory {
+        self.history.clone()
     }
 
     /// Types at the program's terminal: see [`Keyboard::write`].
@@ -188,7 +196,7 @@ impl Child {
     }
 
     async fn conclude(self) -> Concluded {
-        let Self { output, control, report, keyboard: _keyboard } = self;
+        let Self { output, control, report, keyboard: _keyboard, history: _ } = self;
         drop(output);
         let concluded = report.await;
         drop(control);

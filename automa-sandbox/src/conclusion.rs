@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     cgroup,
     egress::EgressEvent,
+    history::UsageHistory,
     limits::{Bytes, Limits},
     protection::{Feature, Protection},
     report::{Exit, ExitReport, Outcome, Stage, Start, Step, Usage},
@@ -54,6 +55,7 @@ pub(crate) struct Facts {
     pub(crate) tree_empty: bool,
     /// What happened on the network, and how many events were left out of that.
     pub(crate) egress: (Vec<EgressEvent>, u64),
+    pub(crate) history: UsageHistory,
 }
 
 impl Facts {
@@ -75,6 +77,7 @@ impl Facts {
             output_truncated: false,
             tree_empty: false,
             egress: (Vec::new(), 0),
+            history: UsageHistory::default(),
         }
     }
 
@@ -94,6 +97,7 @@ impl Facts {
             start: self.start,
             egress: self.egress.0,
             egress_omitted: self.egress.1,
+            history: self.history.points(),
         }
     }
 

@@ -112,6 +112,7 @@ mod egress;
 mod engine;
 mod error;
 mod helper;
+mod history;
 mod host;
 mod interpreter;
 mod landlock;
@@ -144,6 +145,7 @@ pub use crate::{
     },
     engine::Engine,
     error::{DirectoryProblem, Error},
+    history::{UsageHistory, UsagePoint},
     host::Host,
     limits::{Bytes, Limits, ParseBytesError},
     policy::{Policy, Profile, UnknownProfile},

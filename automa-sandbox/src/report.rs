@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     egress::EgressEvent,
+    history::UsagePoint,
     limits::Bytes,
     protection::{Feature, Protection},
 };
@@ -39,6 +40,9 @@ pub struct ExitReport {
     /// Events that are not among them because there were too many kinds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub egress_omitted: u64,
+    /// What it used over time; empty when it ended within 100 ms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<UsagePoint>,
 }
 
 /// How a sandbox came to be.

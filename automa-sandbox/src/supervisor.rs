@@ -78,6 +78,7 @@ pub(crate) fn start(
             return Err(error);
         }
     };
+    let history = run.facts.history.clone();
     #[expect(clippy::disallowed_methods, reason = "joined by its permit: Engine::shutdown")]
     tokio::spawn(async move {
         let kept = Arc::new(Kept);
@@ -90,7 +91,7 @@ pub(crate) fn start(
         // The memory of what was left stays charged to the slot's group, so that it has to go.
         lease.settle(lost || still_kept.strong_count() > 0).await;
     });
-    Ok(Child { output, control, report, keyboard })
+    Ok(Child { output, control, report, keyboard, history })
 }
 
 /// Has a sandbox made unless one is prepared, sets limits, connects input and output, and sends the
@@ -458,7 +459,7 @@ impl Run {
     /// Reads the counters, and ends the run at a limit.
     fn look(&mut self, slot: &mut Slot) {
         let usage = slot.leaf.usage();
-        let mut cpu = usage.cpu;
+        let (mut cpu, mut memory) = (usage.cpu, usage.memory_now);
         if usage.oom_kills > 0 {
             self.kill(Killed::Memory, slot);
         }
@@ -468,11 +469,13 @@ impl Run {
             if sample.cpu() > self.facts.sampled_cpu.cpu() {
                 self.facts.sampled_cpu = sample;
             }
-            cpu = cpu.or(Some(sample.cpu()));
+            (cpu, memory) = (cpu.or(Some(sample.cpu())), memory.or(Some(sample.memory)));
             if usage.memory_peak.is_none() && sample.memory > self.limits.memory.0 {
                 self.kill(Killed::Memory, slot);
             }
         }
+        let since = self.begun.elapsed();
+        self.facts.history.record(since, cpu.unwrap_or_default(), memory, usage.pids_now);
         let (Some(limit), Some(used)) = (self.limits.cpu_time, cpu) else { return };
         match limit.checked_sub(used) {
             Some(left) if !left.is_zero() => {

@@ -506,3 +506,23 @@ fn the_share_of_processors_is_for_all_processes_together() {
         }
     }
 }
+
+/// What is used is seen while it is used: a program that holds memory for a while and burns processor
+/// time leaves both in the report's history, with groups and without.
+#[test]
+fn what_a_run_uses_is_recorded_over_time() {
+    let source = "import time\n\
+                  held = b'x' * (40 << 20)\n\
+                  while time.process_time() < 0.5: pass\n";
+    for user in User::all() {
+        let run = python(source).flags("--cpus 2").run_as(user);
+        run.exited(0);
+        let report = run.report.as_ref().unwrap();
+        let history = &report.history;
+        assert!(history.is_sorted_by_key(|point| (point.at_ms, point.cpu_ms)), "{history:?}");
+        let last = history.last().expect("half a second is long enough");
+        assert!((1..=report.usage.cpu().as_millis()).contains(&last.cpu_ms.into()));
+        let most = history.iter().filter_map(|point| point.memory).max();
+        assert!(most >= Some(Bytes::mib(40)), "{history:?}");
+    }
+}

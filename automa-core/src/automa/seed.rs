@@ -293,6 +293,7 @@ fn report(outcome: Outcome, chance: &History) -> ExitReport {
         start: Start::Warm,
         egress: Vec::new(),
         egress_omitted: 0,
+        history: Vec::new(),
     }
 }
 

@@ -167,6 +167,7 @@ pub(super) fn report() -> ExitReport {
         start: Start::Warm,
         egress: egress(),
         egress_omitted: 3,
+        history: Vec::new(),
     }
 }
 
