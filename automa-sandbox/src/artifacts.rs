@@ -14,6 +14,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::{beneath::Dir, limits::Bytes};
 
@@ -126,7 +127,8 @@ pub struct Artifacts {
     /// Whether everything was looked at; not when there were more names than
     /// [`CollectLimits::entries`] or the directory itself could not be read.
     pub complete: bool,
-    root: Dir,
+    /// None where nothing was left.
+    root: Option<Dir>,
     /// Goes after the directory.
     _kept: Option<Arc<Kept>>,
 }
@@ -137,16 +139,20 @@ pub(crate) struct Kept;
 
 /// The directory that a sandbox has left.
 #[derive(Debug)]
-pub(crate) struct Left {
-    pub(crate) directory: OwnedFd,
-    pub(crate) limits: CollectLimits,
-    pub(crate) kept: Arc<Kept>,
+pub(crate) enum Left {
+    /// There is nothing in it, so that nothing of the sandbox is kept.
+    Nothing,
+    /// There may be.
+    Something { root: Dir, limits: CollectLimits, kept: Arc<Kept> },
 }
 
 impl Left {
-    /// Looks through it. Blocks.
-    pub(crate) fn search(self) -> Artifacts {
-        Artifacts::search(Dir::new(self.directory), &self.limits, Some(self.kept))
+    pub(crate) fn new(directory: OwnedFd, limits: CollectLimits, kept: Arc<Kept>) -> Self {
+        let root = Dir::new(directory);
+        match root.names().map(|mut names| names.next().is_none()) {
+            Ok(true) => Self::Nothing,
+            Ok(false) | Err(_) => Self::Something { root, limits, kept },
+        }
     }
 }
 
@@ -161,9 +167,27 @@ impl Artifacts {
         Ok(Self::search(Dir::open(directory.as_ref())?, limits, None))
     }
 
+    /// Looks through what a sandbox has left, somewhere where that may block.
+    pub(crate) async fn collect(left: Left) -> Option<Self> {
+        let Left::Something { root, limits, kept } = left else { return Some(Self::nothing()) };
+        // A runtime that is being shut down searches no more.
+        spawn_blocking(move || Self::search(root, &limits, Some(kept))).await.ok()
+    }
+
     fn search(root: Dir, limits: &CollectLimits, kept: Option<Arc<Kept>>) -> Self {
         let walk::Found { files, skipped, skipped_count, complete } = walk::search(&root, limits);
-        Self { files, skipped, skipped_count, complete, root, _kept: kept }
+        Self { files, skipped, skipped_count, complete, root: Some(root), _kept: kept }
+    }
+
+    fn nothing() -> Self {
+        Self {
+            files: Vec::new(),
+            skipped: Vec::new(),
+            skipped_count: 0,
+            complete: true,
+            root: None,
+            _kept: None,
+        }
     }
 
     /// Opens a file for reading.
@@ -172,7 +196,17 @@ impl Artifacts {
     ///
     /// When it is not there any more, or something else stands in its place.
     pub fn open(&self, artifact: &Artifact) -> io::Result<File> {
-        self.root.file(&artifact.path)
+        self.open_path(&artifact.path)
+    }
+
+    /// Opens the file at a path below the directory, whether or not it is one of
+    /// [`files`](Self::files).
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; others when it is no regular file or lies behind a link.
+    pub fn open_path(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        self.root.as_ref().ok_or(io::ErrorKind::NotFound)?.file(path.as_ref())
     }
 
     /// Copies all files into `directory`, which is made or must be empty. Nothing in it is followed
@@ -183,7 +217,7 @@ impl Artifacts {
     ///
     /// When something cannot be written: `AlreadyExists` when the directory is not empty.
     pub fn copy_to(&self, directory: impl AsRef<Path>) -> io::Result<Vec<Skipped>> {
-        copy::copy(&self.root, &self.files, directory.as_ref())
+        copy::copy(self.root.as_ref(), &self.files, directory.as_ref())
     }
 }
 

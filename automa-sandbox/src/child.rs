@@ -3,10 +3,7 @@
 use std::{io, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::spawn_blocking,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     artifacts::{Artifacts, Left},
@@ -188,8 +185,7 @@ impl Child {
     pub async fn collect(self) -> (ExitReport, Option<Artifacts>) {
         let Concluded { report, left } = self.conclude().await;
         let artifacts = match left {
-            // A runtime that is being shut down searches no more.
-            Some(left) => spawn_blocking(|| left.search()).await.ok(),
+            Some(left) => Artifacts::collect(left).await,
             None => None,
         };
         (report, artifacts)

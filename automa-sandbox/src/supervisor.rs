@@ -331,7 +331,7 @@ impl Run {
         }
         let lost = self.facts.slot_lost;
         let left = self.out.zip(self.collect);
-        let left = left.map(|(directory, limits)| Left { directory, limits, kept });
+        let left = left.map(|(directory, limits)| Left::new(directory, limits, kept));
         (Concluded { report: self.facts.report(protections), left }, lost)
     }
 

@@ -246,6 +246,54 @@ fn the_next_sandbox_does_not_pay_for_what_the_last_left() {
     });
 }
 
+/// Nothing is kept of a run that left nothing, whatever else it wrote: its slot goes on.
+#[test]
+fn who_leaves_nothing_keeps_its_slot() {
+    block_on(async {
+        let config = EngineConfig::default().helper(automa()).slots(1);
+        let engine = Engine::start(config).await.unwrap();
+        let own = std::process::id();
+        let slot = || slots_of(own);
+        let run = async |script: &str| {
+            let command = Runtime::bash().unwrap().command(script, "x.sh");
+            let output = engine.output(command.collect(CollectLimits::default())).await.unwrap();
+            assert_eq!(output.report.outcome, Outcome::Exited { code: 0 });
+            output.artifacts.unwrap()
+        };
+        let before = slot();
+        assert_eq!(before.len(), 1);
+        for script in ["head -c 1M /dev/zero >/tmp/x", "rmdir $AUTOMA_OUT", ":"] {
+            let artifacts = run(script).await;
+            assert!(artifacts.complete && artifacts.files.is_empty());
+            let missing = artifacts.open_path("x").unwrap_err();
+            assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+            assert!(artifacts.copy_to(TempDir::new().unwrap().path()).unwrap().is_empty());
+            assert_eq!(slot(), before, "{script}");
+        }
+        let artifacts = run("ln -s /etc/passwd $AUTOMA_OUT/link; echo x >$AUTOMA_OUT/x").await;
+        let link = artifacts.open_path("link").unwrap_err();
+        assert_eq!(link.raw_os_error(), Some(40), "a link is not followed: {link}");
+        assert_eq!(artifacts.open_path("x").unwrap().metadata().unwrap().len(), 2);
+        host::eventually("another slot is in its place", || {
+            let now = slot();
+            now.len() == 1 && now != before
+        });
+        engine.shutdown().await;
+    });
+}
+
+/// The processes that the zygotes of a process have started and that start sandboxes: their
+/// children, not the sandboxes below.
+fn slots_of(pid: u32) -> Vec<String> {
+    let children = |pid: &str| -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")));
+        let lists: Vec<_> = lists.map(Result::unwrap_or_default).collect();
+        lists.iter().flat_map(|list| list.split_whitespace()).map(str::to_owned).collect()
+    };
+    children(&pid.to_string()).iter().flat_map(|zygote| children(zygote)).collect()
+}
+
 #[test]
 fn limits_hold_and_what_is_left_out_is_counted() {
     block_on(async {

@@ -13,7 +13,7 @@ use crate::beneath::Dir;
 const BLOCK: usize = 64 << 10;
 
 /// Copies `files` below `from` into the directory `to`. Returns what could not be read.
-pub(super) fn copy(from: &Dir, files: &[Artifact], to: &Path) -> io::Result<Vec<Skipped>> {
+pub(super) fn copy(from: Option<&Dir>, files: &[Artifact], to: &Path) -> io::Result<Vec<Skipped>> {
     match fs::create_dir(to) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         made => made?,
@@ -23,6 +23,7 @@ pub(super) fn copy(from: &Dir, files: &[Artifact], to: &Path) -> io::Result<Vec<
         return Err(io::Error::new(ErrorKind::AlreadyExists, "the directory is not empty"));
     }
     let mut skipped = Vec::new();
+    let Some(from) = from else { return Ok(skipped) };
     for artifact in files {
         let skip = |error: &io::Error| {
             let reason = walk::unreadable(error);
