@@ -58,7 +58,7 @@ pub use self::{
     find::COUNT_MAX,
     follow::Follow,
     limits::LimitsRequest,
-    list::{Counts, Filter},
+    list::{Count, Counts, Filter},
     parameters::{PARAMETERS_MAX, Parameters},
     state::{State, UnknownState},
     submission::{NewExecution, Program, Rerun},
@@ -113,6 +113,19 @@ pub struct Execution {
     pub rerun_of: Option<ExecutionId>,
     /// How it ended.
     pub ending: Option<Ending>,
+}
+
+impl Execution {
+    /// How long it took or has been running, in milliseconds; 0 of what is not started.
+    pub(crate) fn wall_ms(&self, now: Timestamp) -> u64 {
+        match (&self.ending, self.started_at) {
+            (Some(ending), _) => ending.wall_ms,
+            (None, Some(started)) if self.state.is_open() => {
+                u64::try_from(now.duration_since(started).as_millis()).unwrap_or(0)
+            }
+            (None, _) => 0,
+        }
+    }
 }
 
 /// How an execution ended.
@@ -207,32 +220,53 @@ impl<'a> Executions<'a> {
             .look(|view| store::executions::get(view, id)?.ok_or_else(|| not_found(id)))
     }
 
-    /// Executions that a filter lets through, newest first. A cursor belongs to its filter.
+    /// Executions that a filter lets through, newest first. A cursor belongs to its filter, but not
+    /// to the times in it.
+    ///
+    /// What is named is looked up, not searched for, and the work of one page has a limit. So a page
+    /// may have fewer executions than there is place for, even none, and still a cursor: there may
+    /// be more further back.
     ///
     /// # Errors
     ///
     /// [`Error::Forbidden`] and the store's.
     pub async fn list(&self, filter: Filter, page: PageRequest) -> Result<Page<Execution>> {
         self.actor.require(Permission::ReadExecutions)?;
-        let list = move |view: &_| Ok(store::executions::list(view, filter, &page)?);
+        let now = self.automa.clock.now();
+        let list = move |view: &_| Ok(store::executions::list(view, &filter, now, &page)?);
         self.automa.store.read(list).await
     }
 
-    /// How many executions there are in a state, or at all. Costs the same however many there are.
+    /// How many executions a filter lets through, up to 10,000; of states, how many there are, which
+    /// costs the same however many that is.
     ///
     /// # Errors
     ///
     /// [`Error::Forbidden`] and the store's.
-    pub fn count(&self, state: Option<State>) -> Result<u64> {
-        let counts = self.counts()?;
-        Ok(state.map_or_else(|| counts.total(), |state| counts.of(state)))
+    pub async fn count(&self, filter: Filter) -> Result<Count> {
+        if filter.is_by_state_alone() {
+            let counts = self.counts()?;
+            let count = match &*filter.states {
+                [] => counts.total(),
+                states => State::ALL
+                    .iter()
+                    .filter(|it| states.contains(it))
+                    .map(|it| counts.of(*it))
+                    .sum(),
+            };
+            return Ok(Count { count, is_exact: true });
+        }
+        self.actor.require(Permission::ReadExecutions)?;
+        let now = self.automa.clock.now();
+        let count = move |view: &_| Ok(store::executions::count(view, &filter, now)?);
+        self.automa.store.read(count).await
     }
 
-    /// How many executions there are in each state.
+    /// How many executions there are in each state. Costs the same however many there are.
     ///
     /// # Errors
     ///
-    /// As [`count`](Self::count).
+    /// [`Error::Forbidden`] and the store's.
     pub fn counts(&self) -> Result<Counts> {
         self.actor.require(Permission::ReadExecutions)?;
         self.automa.store.look(|view| Ok(store::executions::counts(view)?))

@@ -14,7 +14,7 @@
 use std::fmt::{Display, Write as _};
 
 use askama::{Result, Values, filters::Safe};
-use automa_core::execution::State;
+use automa_core::execution::{Count, State};
 use automa_sandbox::Bytes;
 use jiff::Timestamp;
 
@@ -37,12 +37,6 @@ pub(crate) fn icon(name: &str, _: &dyn Values) -> Result<Safe<String>> {
 pub(crate) fn status(state: &State, _: &dyn Values) -> Result<Safe<String>> {
     let picture = picture(state_icon(*state));
     Ok(Safe(format!("<span class=\"st {state}\">{picture}{}</span>", state_word(*state))))
-}
-
-/// A state in words.
-#[askama::filter_fn]
-pub(crate) fn word(state: &State, _: &dyn Values) -> Result<&'static str> {
-    Ok(state_word(*state))
 }
 
 /// Text from someone else as one line that cannot turn what stands around it: see [`text::plain`].
@@ -80,6 +74,14 @@ pub(crate) fn millis(value: &u64, _: &dyn Values) -> Result<String> {
 #[askama::filter_fn]
 pub(crate) fn count(value: &u64, _: &dyn Values) -> Result<String> {
     Ok(grouped(*value))
+}
+
+/// How many executions, of which there may be more.
+#[askama::filter_fn]
+pub(crate) fn counted(value: &Count, _: &dyn Values) -> Result<String> {
+    let Count { count, is_exact } = *value;
+    let least = if is_exact { "" } else { "more than " };
+    Ok(format!("{least}{} execution{}", grouped(count), if count == 1 { "" } else { "s" }))
 }
 
 /// How long before `now` it was, with the exact time beside it.

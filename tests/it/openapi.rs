@@ -111,6 +111,11 @@ fn id(value: &Value) -> String {
     value["id"].as_str().unwrap_or_else(|| panic!("no id in {value:#}")).to_owned()
 }
 
+/// All that a list of executions can be asked for.
+const FILTERS: &str = "?state=succeeded&state=failed&requested_by=admin&min_wall_ms=0\
+    &script_id=0197c1a0-5f00-7000-8000-00000000002b&created_from=2026-01-01T00:00:00Z\
+    &created_until=2099-01-01T00:00:00%2B01:00";
+
 #[test]
 fn every_operation_answers_as_described() {
     block_on(async {
@@ -152,6 +157,8 @@ fn every_operation_answers_as_described() {
         for path in [
             v1("executions"),
             v1("executions/count"),
+            v1(&format!("executions{FILTERS}")),
+            v1(&format!("executions/count{FILTERS}")),
             ended.clone(),
             format!("{ended}/log"),
             format!("{ended}/log/stream"),

@@ -201,6 +201,13 @@ fn every_page_can_be_used_by_everybody() {
             (format!("/scripts/{script}/executions"), "script-executions"),
             (format!("/scripts/{script}/versions/1"), "script-version"),
             ("/executions".to_owned(), "executions"),
+            (
+                format!(
+                    "/executions?state=failed&state=succeeded&script={script}&by=admin&from=2026-01-01&took=1ms"
+                ),
+                "executions-filtered",
+            ),
+            ("/executions?state=succeeded&by=nobody".to_owned(), "executions-no-match"),
             (format!("/executions/{succeeded}"), "execution-succeeded"),
             (format!("/executions/{failed}"), "execution-failed"),
             (format!("/executions/{reaching}"), "execution-network"),

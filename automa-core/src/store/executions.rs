@@ -1,18 +1,22 @@
 //! Tables `executions`: `execution id -> execution`; `execution_work`: what each is to run;
 //! `execution_reports`: what its sandbox reported. And what lists and counts read, so that none of
-//! them goes through all executions: indexes by state, by script, and by both; and
-//! `execution_counts`: `state -> how many`.
+//! them goes through all executions: indexes by state, by script, by both, by who asked, and by
+//! duration (`find`); and `execution_counts`: `state -> how many`.
 
+mod find;
+
+use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use sha2::{Digest, Sha256};
 
 use super::{
-    change::{Change, View},
+    change::{Change, Snapshot, View},
     record::{self, Record},
     table::{Index, Table},
 };
 use crate::{
     error::StoreError,
-    execution::{Counts, Execution, Filter, Report, State, Work, WorkV1},
+    execution::{Count, Counts, Execution, Filter, Report, State, Work, WorkV1},
     id::{ExecutionId, ScriptId},
     page::{Page, PageRequest},
 };
@@ -24,6 +28,10 @@ const BY_STATE: Index<(u8, ExecutionId)> = Index::new("executions_by_state");
 const BY_SCRIPT: Index<(ScriptId, ExecutionId)> = Index::new("executions_by_script");
 const BY_SCRIPT_AND_STATE: Index<(ScriptId, u8, ExecutionId)> =
     Index::new("executions_by_script_and_state");
+/// By a hash of the name, which has no fixed width.
+const BY_REQUESTER: Index<(Requester, ExecutionId)> = Index::new("executions_by_requester");
+/// Only of those that took a second or more, by the class of their duration.
+const BY_DURATION: Index<(u8, ExecutionId)> = Index::new("executions_by_duration");
 const COUNTS: TableDefinition<'static, u8, u64> = TableDefinition::new("execution_counts");
 
 impl Record for Execution {
@@ -55,37 +63,106 @@ pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
     BY_STATE.create(txn)?;
     BY_SCRIPT.create(txn)?;
     BY_SCRIPT_AND_STATE.create(txn)?;
+    BY_REQUESTER.create(txn)?;
+    BY_DURATION.create(txn)?;
     txn.open_table(COUNTS)?;
     Ok(())
+}
+
+/// From format 1 to 2: finds executions by who asked and by duration.
+pub(super) fn add_requesters_and_durations(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let mut by_requester = BY_REQUESTER.open_in(txn)?;
+    let mut by_duration = BY_DURATION.open_in(txn)?;
+    EXECUTIONS.for_each(txn, |id, execution| {
+        let places = Places::of(&execution);
+        by_requester.insert((places.requester, id), ())?;
+        if let Some(class) = places.duration {
+            by_duration.insert((class, id), ())?;
+        }
+        Ok(())
+    })
 }
 
 pub(crate) fn get(view: &impl View, id: ExecutionId) -> Result<Option<Execution>, StoreError> {
     EXECUTIONS.get(view, id)
 }
 
-/// Writes an execution, its place in each index, and the counts. The script of one never changes.
+/// Writes an execution, its place in each index, and the counts.
 pub(crate) fn put(change: &mut Change, execution: &Execution) -> Result<(), StoreError> {
-    let (id, state) = (execution.id, execution.state.code());
-    let before = get(change, id)?.map(|before| before.state.code());
+    let id = execution.id;
+    let before = get(change, id)?.map(|before| Places::of(&before));
     EXECUTIONS.put(change, id, execution)?;
-    if before == Some(state) {
+    let now = Places::of(execution);
+    if before.as_ref() == Some(&now) {
         return Ok(());
     }
-    let script = execution.script.map(|(script, _)| script);
     if let Some(before) = before {
-        BY_STATE.remove(change, (before, id))?;
-        if let Some(script) = script {
-            BY_SCRIPT_AND_STATE.remove(change, (script, before, id))?;
+        before.leave(change, id)?;
+    }
+    now.take(change, id)
+}
+
+/// 16 bytes of a name's SHA-256: enough that no two names meet.
+type Requester = [u8; 16];
+
+fn requester(name: &str) -> Requester {
+    let hash: [u8; 32] = Sha256::digest(name).into();
+    std::array::from_fn(|place| hash[place])
+}
+
+/// The highest class of durations: 12 days and more.
+const LONGEST: u8 = 20;
+
+/// The class of a duration: 0 from 1 s, 1 from 2 s, 2 from 4 s …; none below.
+fn duration_class(wall_ms: u64) -> Option<u8> {
+    let seconds = (wall_ms / 1000).checked_ilog2()?;
+    Some(u8::try_from(seconds).map_or(LONGEST, |class| class.min(LONGEST)))
+}
+
+/// Where an execution is in the indexes.
+#[derive(PartialEq, Eq)]
+struct Places {
+    state: u8,
+    script: Option<ScriptId>,
+    requester: Requester,
+    duration: Option<u8>,
+}
+
+impl Places {
+    fn of(execution: &Execution) -> Self {
+        Self {
+            state: execution.state.code(),
+            script: execution.script.map(|(script, _)| script),
+            requester: requester(&execution.requested_by),
+            duration: execution.ending.as_ref().and_then(|it| duration_class(it.wall_ms)),
         }
-        count_one(change, before, |count| count.saturating_sub(1))?;
-    } else if let Some(script) = script {
-        BY_SCRIPT.insert(change, (script, id))?;
     }
-    BY_STATE.insert(change, (state, id))?;
-    if let Some(script) = script {
-        BY_SCRIPT_AND_STATE.insert(change, (script, state, id))?;
+
+    fn take(&self, change: &mut Change, id: ExecutionId) -> Result<(), StoreError> {
+        BY_STATE.insert(change, (self.state, id))?;
+        if let Some(script) = self.script {
+            BY_SCRIPT.insert(change, (script, id))?;
+            BY_SCRIPT_AND_STATE.insert(change, (script, self.state, id))?;
+        }
+        BY_REQUESTER.insert(change, (self.requester, id))?;
+        if let Some(class) = self.duration {
+            BY_DURATION.insert(change, (class, id))?;
+        }
+        count_one(change, self.state, |count| count.saturating_add(1))
     }
-    count_one(change, state, |count| count.saturating_add(1))
+
+    fn leave(&self, change: &mut Change, id: ExecutionId) -> Result<(), StoreError> {
+        BY_STATE.remove(change, (self.state, id))?;
+        if let Some(script) = self.script {
+            BY_SCRIPT.remove(change, (script, id))?;
+            BY_SCRIPT_AND_STATE.remove(change, (script, self.state, id))?;
+        }
+        BY_REQUESTER.remove(change, (self.requester, id))?;
+        if let Some(class) = self.duration {
+            BY_DURATION.remove(change, (class, id))?;
+        }
+        count_one(change, self.state, |count| count.saturating_sub(1))
+    }
 }
 
 fn count_one(
@@ -125,26 +202,20 @@ pub(crate) fn put_report(
 
 /// Executions that a filter lets through, newest first.
 pub(crate) fn list(
-    view: &impl View,
-    filter: Filter,
+    view: &Snapshot,
+    filter: &Filter,
+    now: Timestamp,
     page: &PageRequest,
 ) -> Result<Page<Execution>, StoreError> {
-    const MIN: ExecutionId = ExecutionId::MIN;
-    const MAX: ExecutionId = ExecutionId::MAX;
-    let state = filter.state.map(State::code);
-    let ids = match (filter.script, state) {
-        (None, None) => return EXECUTIONS.page(view, .., page),
-        (None, Some(state)) => {
-            BY_STATE.page(view, (state, MIN)..=(state, MAX), page)?.map(|(_, id)| id)
-        }
-        (Some(script), None) => {
-            BY_SCRIPT.page(view, (script, MIN)..=(script, MAX), page)?.map(|(_, id)| id)
-        }
-        (Some(script), Some(state)) => BY_SCRIPT_AND_STATE
-            .page(view, (script, state, MIN)..=(script, state, MAX), page)?
-            .map(|(_, _, id)| id),
-    };
-    Ok(Page { items: EXECUTIONS.get_all(view, ids.items)?, next_cursor: ids.next_cursor })
+    if *filter == Filter::default() {
+        return EXECUTIONS.page(view, .., page);
+    }
+    find::Search::new(view, filter, now)?.page(page)
+}
+
+/// How many a filter lets through, up to [`find::COUNTED`].
+pub(crate) fn count(view: &Snapshot, filter: &Filter, now: Timestamp) -> Result<Count, StoreError> {
+    find::Search::new(view, filter, now)?.count()
 }
 
 /// How many there are in each state.

@@ -25,7 +25,7 @@ pub(super) struct Schema {
 
 /// What this version reads and writes.
 pub(super) const CURRENT: Schema = Schema {
-    steps: &[],
+    steps: &[super::executions::add_requesters_and_durations],
     tables: &[
         super::scripts::create,
         super::executions::create,

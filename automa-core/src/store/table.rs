@@ -2,13 +2,13 @@
 
 use std::{
     marker::PhantomData,
-    ops::{Bound, RangeBounds},
+    ops::{Bound, RangeBounds, RangeInclusive},
 };
 
 use redb::{AccessGuard, Key, ReadableTable, StorageError, TableDefinition, WriteTransaction};
 
 use super::{
-    change::{Change, View},
+    change::{Change, Snapshot, View},
     record::Record,
 };
 use crate::{
@@ -111,27 +111,50 @@ where
         Ok(page(R::TABLE, rows, request))
     }
 
-    /// The records of these keys, which are there.
-    pub(crate) fn get_all(
+    /// Reads all records, lowest key first, for a step from one format to the next.
+    pub(crate) fn for_each(
         &self,
-        view: &impl View,
-        keys: impl IntoIterator<Item = K>,
-    ) -> Result<Vec<R>, StoreError> {
-        let table = view.open(self.definition)?;
-        let mut records = Vec::new();
-        for key in keys {
-            if let Some(bytes) = table.get(key)? {
-                records.push(R::decode(bytes.value())?);
-            }
+        txn: &WriteTransaction,
+        mut read: impl FnMut(K, R) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for row in txn.open_table(self.definition)?.iter()? {
+            let (key, bytes) = row?;
+            read(key.value(), R::decode(bytes.value())?)?;
         }
-        Ok(records)
+        Ok(())
+    }
+
+    /// Opens the table to find records here and there.
+    pub(crate) fn finder(
+        &self,
+        view: &Snapshot,
+    ) -> Result<impl Fn(K) -> Result<Option<R>, StoreError> + 'static, StoreError> {
+        let table = view.open(self.definition)?;
+        Ok(move |key| {
+            let bytes = table.get(key)?;
+            bytes.map(|bytes| R::decode(bytes.value())).transpose()
+        })
+    }
+
+    /// Opens the table to go through its keys alone, as [`Index::walker`].
+    pub(crate) fn walker(&self, view: &Snapshot) -> Result<Walker<K>, StoreError> {
+        let table = view.open(self.definition)?;
+        Ok(Box::new(move |range| {
+            let rows = table.range(range)?.rev();
+            Ok(Box::new(rows.map(|row| Ok(row?.0.value()))))
+        }))
     }
 }
+
+/// Begins to go through the keys in a range, highest first; may begin again elsewhere.
+pub(crate) type Walker<K> = Box<dyn Fn(RangeInclusive<K>) -> Result<Walk<K>, StoreError>>;
+
+/// Keys, highest first.
+pub(crate) type Walk<K> = Box<dyn Iterator<Item = Result<K, StoreError>>>;
 
 /// A table of keys alone: an order in which records can be found. Its keys are as a [`Table`]'s.
 pub(crate) struct Index<K: Key + 'static> {
     definition: TableDefinition<'static, K, ()>,
-    name: &'static str,
 }
 
 impl<K> Index<K>
@@ -139,7 +162,7 @@ where
     K: for<'a> Key<SelfType<'a> = K> + Copy + Ord + 'static,
 {
     pub(crate) const fn new(name: &'static str) -> Self {
-        Self { definition: TableDefinition::new(name), name }
+        Self { definition: TableDefinition::new(name) }
     }
 
     /// As [`Table::create`].
@@ -169,18 +192,21 @@ where
         table.range(bounds(&range))?.take(limit).map(|row| Ok(row?.0.value())).collect()
     }
 
-    /// One page of the keys in `range`, highest first; errors as of [`Table::page`].
-    pub(crate) fn page(
-        &self,
-        view: &impl View,
-        range: impl RangeBounds<K>,
-        request: &PageRequest,
-    ) -> Result<Page<K>, StoreError> {
-        let after = after(self.name, &range, request)?;
+    /// Opens the index to go through its keys.
+    pub(crate) fn walker(&self, view: &Snapshot) -> Result<Walker<K>, StoreError> {
         let table = view.open(self.definition)?;
-        let rows = table.range::<K>(after)?.rev().take(request.limit.items() + 1);
-        let rows = rows.map(|row| Ok(row?.0.value())).map(|key| key.map(|key| (key, key)));
-        Ok(page(self.name, rows.collect::<Result<_, StoreError>>()?, request))
+        Ok(Box::new(move |range| {
+            let rows = table.range(range)?.rev();
+            Ok(Box::new(rows.map(|row| Ok(row?.0.value()))))
+        }))
+    }
+
+    /// Opens the index within a step from one format to the next.
+    pub(crate) fn open_in<'a>(
+        &self,
+        txn: &'a WriteTransaction,
+    ) -> Result<redb::Table<'a, K, ()>, StoreError> {
+        Ok(txn.open_table(self.definition)?)
     }
 }
 

@@ -10,6 +10,7 @@ use automa_core::{
     id::{ExecutionId, ScriptId},
     page::{Cursor, Page},
 };
+use jiff::Timestamp;
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -81,6 +82,10 @@ impl ExecutionsApi {
     }
 
     /// List executions, newest first.
+    ///
+    /// All that is named has to be true of them. The work of one page has a limit: where little of
+    /// much fits, a page may have fewer items than it could, even none, and still a `next_cursor`.
+    /// A cursor belongs to the same query; only the times may differ.
     #[oai(path = "/", method = "get", operation_id = "listExecutions")]
     #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
     async fn list(
@@ -91,12 +96,21 @@ impl ExecutionsApi {
         limit: Query<Option<u64>>,
         /// `next_cursor` of the page before.
         cursor: Query<Option<Text<Cursor>>>,
-        /// Only those in this state.
-        state: Query<Option<OneOf<State>>>,
+        /// Only those in this state; several times, in any of these.
+        state: Query<Option<Vec<OneOf<State>>>>,
         /// Only those of this script.
         script_id: Query<Option<Text<ScriptId>>>,
+        /// Only those that a user of this name asked for.
+        requested_by: Query<Option<String>>,
+        /// Only those accepted at this time or later.
+        created_from: Query<Option<Text<Timestamp>>>,
+        /// Only those accepted before this time.
+        created_until: Query<Option<Text<Timestamp>>>,
+        /// Only those that took, or have been running for, at least so long.
+        min_wall_ms: Query<Option<u64>>,
     ) -> Result<Document<ExecutionPage>, Problem> {
-        let filter = Filter { state: state.0.map(|it| it.0), script: script_id.0.map(|it| it.0) };
+        let times = [created_from.0, created_until.0];
+        let filter = filter(state.0, script_id.0, requested_by.0, times, min_wall_ms.0);
         let page = page(limit.0, cursor.0)?;
         let executions = automa.executions(auth.actor()).list(filter, page).await?;
         let Page { items, next_cursor } = executions.map(Execution::from);
@@ -104,17 +118,31 @@ impl ExecutionsApi {
     }
 
     /// Count executions.
+    ///
+    /// All, or those in some states, are always counted exactly; what else is named, up to 10,000.
     #[oai(path = "/count", method = "get", operation_id = "countExecutions")]
-    #[expect(clippy::unused_async, reason = "an operation is awaited")]
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
     async fn count(
         &self,
         auth: Auth,
         Data(automa): Data<&Automa>,
-        /// Only those in this state.
-        state: Query<Option<OneOf<State>>>,
+        /// Only those in this state; several times, in any of these.
+        state: Query<Option<Vec<OneOf<State>>>>,
+        /// Only those of this script.
+        script_id: Query<Option<Text<ScriptId>>>,
+        /// Only those that a user of this name asked for.
+        requested_by: Query<Option<String>>,
+        /// Only those accepted at this time or later.
+        created_from: Query<Option<Text<Timestamp>>>,
+        /// Only those accepted before this time.
+        created_until: Query<Option<Text<Timestamp>>>,
+        /// Only those that took, or have been running for, at least so long.
+        min_wall_ms: Query<Option<u64>>,
     ) -> Result<Json<Count>, Problem> {
-        let count = automa.executions(auth.actor()).count(state.0.map(|it| it.0))?;
-        Ok(Json(Count { count }))
+        let times = [created_from.0, created_until.0];
+        let filter = filter(state.0, script_id.0, requested_by.0, times, min_wall_ms.0);
+        let counted = automa.executions(auth.actor()).count(filter).await?;
+        Ok(Json(Count { count: counted.count, is_exact: counted.is_exact }))
     }
 
     /// Get an execution with what it was told and its report.
@@ -160,6 +188,24 @@ impl ExecutionsApi {
         let rerun = rerun.map(Rerun::read).transpose()?.unwrap_or_default();
         let accepted = automa.executions(auth.actor()).rerun(id.0.0, rerun).await?;
         respond(automa, &auth, accepted, until).await
+    }
+}
+
+/// What a query asks for.
+fn filter(
+    states: Option<Vec<OneOf<State>>>,
+    script: Option<Text<ScriptId>>,
+    requested_by: Option<String>,
+    [from, until]: [Option<Text<Timestamp>>; 2],
+    min_wall_ms: Option<u64>,
+) -> Filter {
+    Filter {
+        states: states.into_iter().flatten().map(|it| it.0).collect(),
+        script: script.map(|it| it.0),
+        requested_by,
+        created_from: from.map(|it| it.0),
+        created_until: until.map(|it| it.0),
+        min_wall_ms,
     }
 }
 

@@ -36,7 +36,7 @@ async fn seed(data: PathBuf, rows: u64) -> Result<(), automa_core::Error> {
     let begun = Instant::now();
     let (step, mut next) = ((rows / 10).max(1), 0);
     let progress = |done| {
-        if done >= next {
+        if done >= next || done == rows {
             eprintln!("{done} of {rows} executions after {:.1} s", begun.elapsed().as_secs_f64());
             next = done + step;
         }

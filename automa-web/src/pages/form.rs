@@ -18,6 +18,16 @@ impl Typed {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
+    /// All that was chosen of a field that may be sent several times.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    /// Whether all that was sent has something in it.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.0.iter().all(|(_, value)| !value.is_empty())
+    }
+
     /// Whether there was a field of this name, whatever was in it.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)

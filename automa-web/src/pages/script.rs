@@ -247,7 +247,7 @@ pub(super) async fn list_executions(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (script, newest) = newest(automa, &caller, &id).await?;
-    let filter = Filter { script: Some(script.id), ..Filter::default() };
+    let filter = Filter::of_script(script.id);
     let limit = Limit::new(20).unwrap_or_default();
     let list = PageRequest { cursor: None, limit };
     let items = automa.executions(&caller.actor).list(filter, list).await?.items;

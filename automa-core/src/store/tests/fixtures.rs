@@ -28,6 +28,8 @@ const AT: &str = "2026-01-01T00:00:00Z";
 const ORIGINS: [Origin; 5] =
     [Origin::Web, Origin::Api, Origin::Mcp, Origin::Scheduler, Origin::Embedder];
 const SCHEMA: &str = r#"{"type":"object","required":["name"]}"#;
+/// How many took a second or more, or are still running.
+const LONG: usize = 10;
 const CODE: &str = "echo code";
 
 fn path(number: u32) -> PathBuf {
@@ -318,7 +320,7 @@ async fn executions_of_a_fixture_are_found_and_counted_by_state_and_script() {
         let scripts: BTreeSet<_> = listed.iter().filter_map(|it| it.script).collect();
         assert_eq!(scripts.len(), 2);
         for state in State::ALL {
-            let of = |script| Filter { state: Some(state), script };
+            let of = |script| Filter { script, ..Filter::in_state(state) };
             let with = |script: Option<ScriptId>| {
                 let with = listed.iter().filter(move |it| {
                     it.state == state && (script.is_none() || it.script.map(|it| it.0) == script)
@@ -332,9 +334,16 @@ async fn executions_of_a_fixture_are_found_and_counted_by_state_and_script() {
             }
         }
         for &(script, _) in &scripts {
-            let of = Filter { state: None, script: Some(script) };
-            assert!(!executions(&automa, of).await.is_empty());
+            assert!(!executions(&automa, Filter::of_script(script)).await.is_empty());
         }
+        for name in ["Ada", "nightly"] {
+            let asked: Vec<_> =
+                listed.iter().filter(|it| it.requested_by == name).cloned().collect();
+            let of = Filter { requested_by: Some(name.to_owned()), ..Filter::default() };
+            assert_eq!(executions(&automa, of).await, asked);
+        }
+        let long = Filter { min_wall_ms: Some(1000), ..Filter::default() };
+        assert_eq!(executions(&automa, long).await.len(), LONG);
     })
     .await;
 }
@@ -357,13 +366,13 @@ async fn a_key_of_a_fixture_stands_for_its_execution() {
 async fn a_queued_execution_of_a_fixture_is_cancelled() {
     with_each(async |automa| {
         let me = me();
-        let queued = Filter { state: Some(State::Queued), script: None };
-        let waiting = executions(&automa, queued).await;
+        let queued = || Filter::in_state(State::Queued);
+        let waiting = executions(&automa, queued()).await;
         assert_eq!(waiting.len(), 2);
         let cancelled = automa.executions(&me).cancel(waiting[0].id).await.unwrap();
         assert_eq!(cancelled.state, State::Cancelled);
-        assert_eq!(executions(&automa, queued).await, waiting[1..]);
-        assert_eq!(automa.executions(&me).count(Some(State::Queued)).unwrap(), 1);
+        assert_eq!(executions(&automa, queued()).await, waiting[1..]);
+        assert_eq!(automa.executions(&me).count(queued()).await.unwrap().count, 1);
     })
     .await;
 }

@@ -123,6 +123,8 @@ pub(super) struct ExecutionPage {
 #[derive(Object)]
 pub(super) struct Count {
     pub(super) count: u64,
+    /// Whether these are all, and not only as many as are counted.
+    pub(super) is_exact: bool,
 }
 
 impl Submission {
