@@ -41,6 +41,51 @@ function replace(html) {
   times();
 }
 
+// Where a window of a log ends there is a way to more: it is walked as soon as it is seen.
+function windows(log) {
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) load(entry.target);
+  }, { root: log, rootMargin: "200px" });
+  const watch = () => log.querySelectorAll(".way").forEach((way) => seen.observe(way));
+
+  async function load(way) {
+    seen.unobserve(way);
+    const answer = await fetch(way.dataset.way).catch(() => undefined);
+    // It stays a link.
+    if (!answer?.ok || !way.isConnected) return;
+    const up = way === log.firstElementChild;
+    const { scrollHeight, scrollTop } = log;
+    way.replaceWith(parsed(await answer.text()));
+    if (up) log.scrollTop = scrollTop + log.scrollHeight - scrollHeight;
+    trim(log, !up);
+    watch();
+  }
+  watch();
+  log.addEventListener("trimmed", watch);
+}
+
+// A page holds so many lines and no more: those at the other end go, and a way to them comes.
+function trim(log, top) {
+  const lines = log.querySelectorAll(".ln");
+  const extra = lines.length - MOST;
+  if (extra <= 0) return;
+  const gone = top ? [...lines].slice(0, extra) : [...lines].slice(-extra);
+  const edge = (top ? gone.at(-1) : gone[0]).id.slice(1);
+  const { scrollHeight, scrollTop } = log;
+  while (top && log.firstElementChild !== gone.at(-1)) log.firstElementChild.remove();
+  while (!top && log.lastElementChild !== gone[0]) log.lastElementChild.remove();
+  const way = document.createElement("a");
+  way.className = "gap way";
+  way.textContent = top ? "Earlier lines" : "Later lines";
+  const place = new URL(log.dataset.lines, location);
+  place.searchParams.set(top ? "to" : "from", edge);
+  way.dataset.way = place.href;
+  way.href = place.search;
+  gone.at(top ? -1 : 0).replaceWith(way);
+  if (top) log.scrollTop = scrollTop - scrollHeight + log.scrollHeight;
+  log.dispatchEvent(new Event("trimmed"));
+}
+
 function follow(log) {
   const button = document.getElementById("follow");
   const fresh = document.getElementById("fresh");
@@ -51,13 +96,10 @@ function follow(log) {
   const note = (text) => { if (live) live.textContent = text; };
 
   function show(rows) {
+    // After much scrolling up the last lines are not here any more.
+    if (log.lastElementChild?.matches(".way:not(:first-child)")) return location.reload();
     log.append(...rows);
-    const lines = log.children;
-    if (lines.length > MOST) {
-      for (let extra = lines.length - MOST + 1; extra > 0; extra--) lines[0].remove();
-      const first = lines[0].id.slice(1) || "1";
-      log.prepend(...parsed(`<div class="gap"><a href="?from=1">Lines before ${first} are not kept here</a></div>`).children);
-    }
+    trim(log, true);
   }
   function set(state) {
     on = state;
@@ -75,7 +117,8 @@ function follow(log) {
     // Nothing moves under the eyes of who has scrolled up or selects text.
     held = held.concat(rows).slice(-MOST);
     missed += rows.length;
-    fresh.textContent = `${missed.toLocaleString("en")} new ${missed === 1 ? "line" : "lines"}`;
+    if (missed === 0) return;
+    fresh.textContent = `${missed.toLocaleString("en")} new ${missed === 1 ? "line" : "lines"} ↓`;
     fresh.hidden = false;
   }
   function end(event) {
@@ -103,15 +146,38 @@ function follow(log) {
   const stop = stream(() => `${log.dataset.events}&from=${next}`, { lines, parts: (event) => replace(event.data), end }, note);
 }
 
-// A line of a log is marked by its number: click on it, or open the address of one.
+// Lines of a log are marked by their numbers: click on one, with shift on the last of a range, or
+// open the address of some: #L12, #L12-L20.
 function marks(log) {
-  log.addEventListener("click", (event) => {
+  const named = () => /^#L([0-9]{1,15})(?:-L([0-9]{1,15}))?$/.exec(location.hash);
+  function mark() {
+    const [, from, to = from] = named() ?? [];
+    for (const line of log.querySelectorAll(".ln")) {
+      const n = Number(line.id.slice(1));
+      line.classList.toggle("on", n >= from && n <= to);
+    }
+  }
+  log.addEventListener("click", async (event) => {
+    const more = event.target.closest("[data-whole]");
+    if (more) {
+      event.preventDefault();
+      const answer = await fetch(more.dataset.whole);
+      const [whole] = parsed(await answer.text()).children;
+      if (answer.ok && whole) more.closest(".ln").replaceWith(whole);
+      return;
+    }
     const number = event.target.closest(".n");
-    if (number && getSelection().isCollapsed) location.replace("#" + number.parentElement.id);
+    if (!number || !getSelection().isCollapsed) return;
+    const line = number.parentElement.id, from = named()?.[1];
+    const ends = [Number(from), Number(line.slice(1))].sort((a, b) => a - b);
+    history.replaceState(null, "", event.shiftKey && from ? `#L${ends[0]}-L${ends[1]}` : `#${line}`);
+    mark();
   });
-  const wanted = /^#L([0-9]{1,15})$/.exec(location.hash);
+  addEventListener("hashchange", mark);
+  mark();
+  const wanted = named();
   if (!wanted) return;
-  const line = document.getElementById(location.hash.slice(1));
+  const line = document.getElementById(`L${wanted[1]}`);
   if (line) line.scrollIntoView({ block: "center" });
   else if (!new URLSearchParams(location.search).has("from")) {
     location.replace(`?from=${Math.max(1, Number(wanted[1]) - 50)}${location.hash}`);
@@ -151,8 +217,10 @@ addEventListener("DOMContentLoaded", () => {
   times();
   setInterval(times, 1000);
   const log = document.getElementById("log");
-  if (log) marks(log);
   if (log?.dataset.events) follow(log);
+  if (log) { marks(log); windows(log); }
+  const find = document.getElementById("find");
+  find?.addEventListener("change", (event) => { if (event.target.type === "checkbox" && find.q.value) find.requestSubmit(); });
   const list = document.querySelector("[data-changes]");
   if (list) {
     // It is replaced with each change, so it is looked for again.

@@ -2,7 +2,11 @@
 
 mod socket;
 
-use std::{io, ops::Range};
+use std::{
+    io::{self, Write as _},
+    mem,
+    ops::Range,
+};
 
 use automa_core::{
     Automa, Error,
@@ -16,7 +20,8 @@ use automa_core::{
 };
 use automa_sandbox::Stream as Stdio;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
+use flate2::{Compression, write::GzEncoder};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 pub(crate) use self::socket::execution_socket;
 use crate::{auth::Caller, blocking, lifecycle::Stop, problem::Problem};
@@ -117,6 +122,27 @@ pub(crate) fn raw(
             // A file that is shorter than it says would be read for ever.
             Ok((!piece.is_empty()).then_some((Bytes::from(piece), next)))
         }
+    })
+}
+
+/// The same, compressed (RFC 1952).
+pub(crate) fn gzip(
+    log: LogReader,
+    range: Range<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let begin = (Box::pin(raw(log, range)), encoder);
+    stream::try_unfold(Some(begin), |state| async move {
+        let Some((mut pieces, mut encoder)) = state else { return Ok(None) };
+        let Some(piece) = pieces.try_next().await? else {
+            return Ok(Some((encoder.finish()?.into(), None)));
+        };
+        let compress = move || {
+            encoder.write_all(&piece)?;
+            Ok::<_, io::Error>((mem::take(encoder.get_mut()), encoder))
+        };
+        let (bytes, encoder) = blocking::run(compress).await.map_err(io::Error::other)??;
+        Ok(Some((bytes.into(), Some((pieces, encoder)))))
     })
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/sign-in", get(sign_in::show).post(sign_in::submit))
         .at("/sign-out", post(sign_in::out))
         .at("/theme", post(theme::choose))
+        .at("/log-look", post(log::choose))
         .at("/docs", get(docs::api))
         .at("/docs/problems", get(docs::problems))
         .at("/run", get(code::show).post(code::submit))
@@ -68,7 +69,9 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/executions/:id/cancel", post(execution::cancel))
         .at("/executions/:id/rerun", post(execution::rerun))
         .at("/executions/:id/events", get(execution::events))
+        .at("/executions/:id/lines", get(execution::lines))
         .at("/executions/:id/log.txt", get(execution::text))
+        .at("/executions/:id/log.gz", get(execution::gzip))
         .around(errors_as_pages)
 }
 

@@ -16,6 +16,7 @@ mod fidelity;
 mod history;
 mod limits;
 mod live;
+mod log_viewer;
 mod logs;
 mod memory;
 mod openapi;

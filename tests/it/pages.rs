@@ -104,7 +104,7 @@ fn what_scripts_print_is_only_text() {
 }
 
 /// A browser in which the first admin has just been made.
-async fn signed_in(server: &Server) -> Browser {
+pub(crate) async fn signed_in(server: &Server) -> Browser {
     server.set_up().await;
     let browser = Browser::open().await;
     browser.view(1280, Scheme::Light).await;
@@ -141,8 +141,10 @@ async fn view(browser: &Browser, url: &str, name: &str) {
     }
 }
 
-/// Something of everything that pages show; the ids of a script and of executions.
-async fn fill(client: &Client) -> (String, [String; 4]) {
+/// Something of everything that pages show; the ids of a script and of executions: one
+/// that succeeded, one that failed, one that runs, one that reached for the network, and one with a
+/// long log.
+async fn fill(client: &Client) -> (String, [String; 5]) {
     let body = json!({
         "name": "Weekly report with a name that is long enough to be cut somewhere",
         "language": "python",
@@ -160,7 +162,7 @@ async fn fill(client: &Client) -> (String, [String; 4]) {
     let failed = client.run("echo working; echo 'cannot go on' >&2; exit 3").await;
     let long =
         "for i in {1..3000}; do echo \"line $i of a log that is long $(printf %0200d $i)\"; done";
-    client.run(long).await;
+    let long = client.run(long).await;
     let body = json!({
         "language": "bash",
         "source": "exec 2>/dev/null; for host in a.example.com other.example 192.0.2.1; do \
@@ -171,7 +173,7 @@ async fn fill(client: &Client) -> (String, [String; 4]) {
     let running = client.submit("echo begun; sleep 1000").await;
     client.logged(&running, "begun").await;
     let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
-    (id(&script), [id(&succeeded), id(&failed), id(&reaching), running])
+    (id(&script), [id(&succeeded), id(&failed), id(&reaching), running, id(&long)])
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn every_page_can_be_used_by_everybody() {
         {
             look(&browser, &url(path), name).await;
         }
-        let (script, [succeeded, failed, reaching, running]) = fill(&client).await;
+        let (script, [succeeded, failed, reaching, running, long]) = fill(&client).await;
         let pages = [
             ("/".to_owned(), "overview"),
             ("/run".to_owned(), "run"),
@@ -213,6 +215,10 @@ fn every_page_can_be_used_by_everybody() {
             (format!("/executions/{reaching}"), "execution-network"),
             (format!("/run?from={reaching}"), "run-again"),
             (format!("/executions/{running}"), "execution-running"),
+            (format!("/executions/{failed}?q=working&case=on"), "log-found"),
+            (format!("/executions/{long}?to=1500"), "log-middle"),
+            (format!("/executions/{long}?q=line.*00%5Cb&regex=on&only=on"), "log-only"),
+            (format!("/executions/{long}?q=(&regex=on&stream=stderr"), "log-refused"),
             ("/docs".to_owned(), "docs"),
             ("/docs/problems".to_owned(), "docs-problems"),
         ];

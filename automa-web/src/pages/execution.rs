@@ -21,7 +21,7 @@ use super::{
     form::Typed,
     frame::{Frame, Link, Place},
     listing::Listing,
-    log::{Log, last_error},
+    log::{self, Log, Look, Opened, View, last_error},
     outcome::{Actions, Facts, Outcome},
     table,
 };
@@ -48,7 +48,7 @@ struct ExecutionPage {
 /// What the large panel shows.
 #[derive(Debug)]
 enum Pane {
-    Log(Log),
+    Log(Box<Log>),
     Parameters(Option<Listing>),
     Code(Listing),
 }
@@ -91,10 +91,25 @@ impl Found {
         (outcome, actions, Facts::new(execution, ran, report))
     }
 
+    /// The last line on stderr, if that may say what went wrong.
+    async fn last_error(
+        &self,
+        automa: &Automa,
+        caller: &Caller,
+    ) -> Result<Option<String>, Problem> {
+        let Execution { id, state, started_at, .. } = self.execution;
+        let says_why = matches!(state, State::Failed | State::TimedOut | State::OutOfMemory);
+        if started_at.is_none() || !says_why {
+            return Ok(None);
+        }
+        let log = automa.executions(&caller.actor).log(id)?;
+        blocking::run(move || last_error(&log)).await
+    }
+
     fn pane(&self, tab: Tab, log: Log) -> Pane {
         let ran = &self.ran;
         match tab {
-            Tab::Log => Pane::Log(log),
+            Tab::Log => Pane::Log(Box::new(log)),
             Tab::Code => Pane::Code(Listing::code("Code", ran.language, &ran.source)),
             Tab::Parameters => Pane::Parameters(ran.parameters.as_ref().map(|parameters| {
                 let json = serde_json::to_string_pretty(parameters).unwrap_or_default();
@@ -165,50 +180,39 @@ pub(super) async fn show(
         "parameters" => Tab::Parameters,
         _ => Tab::Log,
     };
-    let from: Option<u64> = super::named(query.get("from"), "line", |it| it.parse().ok())?;
     let found = Found::of(automa, &caller, id).await?;
-    let state = found.execution.state;
-    let (log, last_error) = match reader(automa, &caller, &found.execution)? {
-        None => (Log::empty(id, state), None),
-        Some(reader) => read(id, reader, from, state).await?,
+    let execution = &found.execution;
+    let frame = super::frame(request, &caller, "", Place::Executions);
+    let (seen, last_error) =
+        ((View::of(&query)?, Look::of(request)), found.last_error(automa, &caller).await?);
+    let log = if execution.started_at.is_none() {
+        Log::empty(execution, seen, &frame.path)
+    } else {
+        match log::open(automa, &caller, execution, seen, &frame.path).await? {
+            Opened::Log(log) => *log,
+            Opened::Elsewhere(path) => return Ok(see_other(&path)),
+        }
     };
     let may_run = caller.actor.require(Permission::Execute).is_ok();
     // Who asked for the end is told that it was heard, until the end has come.
     let ending = query.has("ending");
     let parts = found.parts(may_run, ending, last_error);
-    let frame = super::frame(request, &caller, "", Place::Executions);
     render(&ExecutionPage::new(frame, &found, parts, found.pane(tab, log.ending(ending))))
 }
 
-/// The log, if anything was started.
-fn reader(
-    automa: &Automa,
-    caller: &Caller,
-    execution: &Execution,
-) -> Result<Option<LogReader>, Problem> {
-    if execution.started_at.is_none() {
-        return Ok(None);
-    }
-    Ok(Some(automa.executions(&caller.actor).log(execution.id)?))
-}
-
-/// A window of the log, and the last line on stderr of what went wrong.
-async fn read(
-    id: ExecutionId,
-    reader: LogReader,
-    from: Option<u64>,
-    state: State,
-) -> Result<(Log, Option<String>), Problem> {
-    let read = move || {
-        let log = Log::read(id, &reader, from, state)?;
-        Ok((log, if says_why(state) { last_error(&reader) } else { None }))
-    };
-    blocking::run(read).await?.map_err(|error| Error::Log(error).into())
-}
-
-/// Whether the script itself may have said what went wrong.
-fn says_why(state: State) -> bool {
-    matches!(state, State::Failed | State::TimedOut | State::OutOfMemory)
+/// More lines of the log, for a page that is scrolled.
+#[handler]
+pub(super) async fn lines(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+    Query(query): Query<Typed>,
+) -> Result<Response, Problem> {
+    let id: ExecutionId = super::id(&id)?;
+    let execution = automa.executions(&caller.actor).get(id)?;
+    let seen = (View::of(&query)?, Look::of(request));
+    render(&log::more(automa, &caller, &execution, seen).await?)
 }
 
 /// The whole log as text, as it was written.
@@ -219,17 +223,33 @@ pub(super) fn text(
     Data(automa): Data<&Automa>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id: ExecutionId = super::id(&id)?;
-    let execution = automa.executions(&caller.actor).get(id)?;
-    let response = Response::builder()
+    let log = whole_log(automa, &caller, &id)?;
+    let bytes = log.raw_len();
+    Ok(Response::builder()
         .content_type("text/plain; charset=utf-8")
         // Nothing of what a script writes is a page, whatever it looks like.
-        .header(header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.txt\""));
-    let Some(reader) = reader(automa, &caller, &execution)? else {
-        return Ok(response.body(()));
-    };
-    let bytes = reader.raw_len();
-    Ok(response.body(Body::from_bytes_stream(crate::live::raw(reader, 0..bytes))))
+        .header(header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.txt\""))
+        .body(Body::from_bytes_stream(crate::live::raw(log, 0..bytes))))
+}
+
+/// The same, compressed, to be kept.
+#[handler]
+#[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
+pub(super) fn gzip(
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let log = whole_log(automa, &caller, &id)?;
+    let bytes = log.raw_len();
+    Ok(Response::builder()
+        .content_type("application/gzip")
+        .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.txt.gz\""))
+        .body(Body::from_bytes_stream(crate::live::gzip(log, 0..bytes))))
+}
+
+fn whole_log(automa: &Automa, caller: &Caller, id: &str) -> Result<LogReader, Problem> {
+    Ok(automa.executions(&caller.actor).log(super::id(id)?)?)
 }
 
 /// Asks an execution to end.
@@ -268,12 +288,22 @@ pub(super) mod tests {
     use crate::pages::{log, samples};
 
     fn page(execution: Execution, report: Option<ExitReport>, tab: Tab, may_run: bool) -> String {
-        let open = execution.state.is_open();
         let log = if execution.started_at.is_some() {
             log::tests::sample(execution.state)
         } else {
-            Log::empty(execution.id, execution.state)
+            Log::empty(&execution, (View::default(), Look::default()), "/executions/x")
         };
+        page_of(execution, report, log, tab, may_run)
+    }
+
+    fn page_of(
+        execution: Execution,
+        report: Option<ExitReport>,
+        log: Log,
+        tab: Tab,
+        may_run: bool,
+    ) -> String {
+        let open = execution.state.is_open();
         let last = report.as_ref().filter(|it| !it.success()).map(|_| samples::HOSTILE.to_owned());
         let found = Found { execution, ran: samples::ran(), report };
         let frame = samples::frame("", Place::Executions);
@@ -297,6 +327,14 @@ pub(super) mod tests {
             ("execution-viewer", page(failed(), report(), Tab::Log, false)),
             ("execution-parameters", page(failed(), report(), Tab::Parameters, true)),
             ("execution-code", page(failed(), report(), Tab::Code, true)),
+            (
+                "execution-found",
+                page_of(of(State::Succeeded, "a"), report(), log::tests::found(), Tab::Log, true),
+            ),
+            (
+                "execution-nothing-found",
+                page_of(of(State::Succeeded, "a"), report(), log::tests::nothing(), Tab::Log, true),
+            ),
             ("execution-lost", page(of(State::Lost, "nightly-backup"), None, Tab::Log, true)),
         ]
     }

@@ -21,7 +21,7 @@ use poem::{
     },
 };
 
-use super::{Found, last_error, reader, says_why};
+use super::Found;
 use crate::{
     auth::Caller,
     blocking,
@@ -29,7 +29,7 @@ use crate::{
     pages::{
         executions::{KEEP_ALIVE, LIFE},
         form::Typed,
-        log::{LINES, gap, rows},
+        log::{LINES, Look, Place, Rows, View, gap},
     },
     problem::Problem,
 };
@@ -46,6 +46,8 @@ struct Following {
     events: Subscription,
     /// The line to go on from.
     from: u64,
+    /// How the page shows lines, and which.
+    rows: Rows,
     /// The state that the page shows.
     shown: Option<State>,
     /// Whether it shows that the execution was asked to end.
@@ -76,10 +78,12 @@ pub(in crate::pages) fn events(
     let events = automa.events();
     let executions = automa.executions(&caller.actor);
     let follow = executions.follow(id)?;
+    let rows = Rows::new(&executions.get(id)?, View::of(&query)?, Look::of(request));
     let shown = named_state(&query)?;
     let ending = query.has("ending");
     let (automa, over) = (automa.clone(), false);
-    let following = Following { automa, caller, id, follow, events, from, shown, ending, over };
+    let following =
+        Following { automa, caller, id, follow, events, from, rows, shown, ending, over };
     let stop = stop.clone();
     let ended = async move {
         tokio::select! {
@@ -133,11 +137,13 @@ impl Following {
             && let Some(last) = self.last_lines().await
             && let Some(line) = last.lines.first()
         {
-            html += &gap(line.n.saturating_sub(self.from), self.from);
+            let place = self.rows.at(Place::From(self.from));
+            html += &gap(line.n.saturating_sub(self.from), &place);
             window = last;
         }
         self.from = window.next;
-        html += &rows(self.id, &window.lines);
+        window.lines.retain(|line| self.rows.shows(line));
+        html += &self.rows.draw(&window.lines);
         sse::Event::message(html).event_type("lines").id(window.next.saturating_sub(1).to_string())
     }
 
@@ -149,12 +155,7 @@ impl Following {
     /// The parts of the page as they are now.
     async fn parts(&self, name: &str) -> Option<sse::Event> {
         let found = Found::of(&self.automa, &self.caller, self.id).await.ok()?;
-        let wrong = says_why(found.execution.state);
-        let log = reader(&self.automa, &self.caller, &found.execution).ok().flatten();
-        let last = match log.filter(|_| wrong) {
-            Some(log) => blocking::run(move || last_error(&log)).await.ok().flatten(),
-            None => None,
-        };
+        let last = found.last_error(&self.automa, &self.caller).await.ok().flatten();
         let may_run = self.caller.actor.require(Permission::Execute).is_ok();
         let (outcome, actions, facts) = found.parts(may_run, self.ending, last);
         let html = [outcome.render(), actions.render(), facts.render()];
