@@ -32,6 +32,7 @@ mod table;
 mod tests;
 pub(crate) mod text;
 mod theme;
+mod usage;
 
 use automa_core::execution::State;
 use poem::{

@@ -14,6 +14,7 @@ use super::{
     protections::Protections,
     table,
     text::{bare, sentence},
+    usage::{self, Plot},
 };
 use crate::filters::{self, duration, state_word};
 
@@ -71,6 +72,7 @@ pub(crate) struct Facts {
     open: bool,
     started: bool,
     meters: Vec<Meter>,
+    plots: Vec<Plot>,
     egress: Option<Egress>,
     protections: Option<Protections>,
 }
@@ -241,6 +243,7 @@ impl Facts {
             open: execution.state.is_open(),
             started: execution.started_at.is_some(),
             meters: report.map(|it| meters(&ran.limits.limits(), it)).unwrap_or_default(),
+            plots: report.map(|it| usage::plots(&it.history)).unwrap_or_default(),
             egress: Egress::new(&ran.network, report),
             protections,
         }

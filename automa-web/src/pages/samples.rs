@@ -9,7 +9,8 @@ use automa_core::{
     script::{Language, Script, Version},
 };
 use automa_sandbox::{
-    Bytes, EgressEvent, Exit, ExitReport, Feature, Outcome, Refusal, Start, Step, Usage, Verdict,
+    Bytes, EgressEvent, Exit, ExitReport, Feature, Outcome, Refusal, Start, Step, Usage,
+    UsagePoint, Verdict,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -167,8 +168,19 @@ pub(super) fn report() -> ExitReport {
         start: Start::Warm,
         egress: egress(),
         egress_omitted: 3,
-        history: Vec::new(),
+        history: history(),
     }
+}
+
+/// A run that works in bursts.
+fn history() -> Vec<UsagePoint> {
+    let point = |tick: u64| UsagePoint {
+        at_ms: tick * 700,
+        cpu_ms: tick / 3 * 72,
+        memory: Some(Bytes::mib(20 + tick * 7 % 22)),
+        processes: Some(1 + tick % 4),
+    };
+    (1..=12).map(point).collect()
 }
 
 /// What was reached, and what was refused; a name may be what a script chose.
