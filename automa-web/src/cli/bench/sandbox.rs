@@ -257,8 +257,12 @@ impl Setup {
         let command = command()?;
         let begun = Instant::now();
         let mut child = engine.spawn(command).await.map_err(failed)?;
-        let printed = child.next_output().await.map(|chunk| chunk.bytes).unwrap_or_default();
-        let output = begun.elapsed();
+        let (mut printed, mut output) = (Vec::new(), Duration::ZERO);
+        // In pieces, as an unbuffered program writes them.
+        while let Some(chunk) = child.next_output().await {
+            printed.extend(chunk.bytes);
+            output = begun.elapsed();
+        }
         let report = child.wait().await;
         let gone = begun.elapsed();
         let right = !matches!(program, Program::Python) || printed == HELLO_PRINTS;
