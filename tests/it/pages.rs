@@ -166,7 +166,7 @@ async fn fill(client: &Client) -> (String, [String; 5]) {
     let body = json!({
         "language": "bash",
         "source": "exec 2>/dev/null; for host in a.example.com other.example 192.0.2.1; do \
-            (exec 3<>/dev/tcp/$host/443); done; true",
+            (exec 3<>/dev/tcp/$host/443); done; until ((SECONDS > 1)); do :; done",
         "network": ["*.example.com:443", "192.0.2.2:443"],
     });
     let reaching = client.post("/api/v1/executions?wait=60", body).await.json(200);
