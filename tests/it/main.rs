@@ -12,6 +12,7 @@ mod durable;
 mod egress;
 mod examples;
 mod executions;
+mod faults;
 mod fidelity;
 mod history;
 mod limits;

@@ -45,15 +45,28 @@ impl Events {
     ///
     /// When that is refused.
     pub async fn at(client: &Client, path: &str, last: Option<&str>) -> Self {
+        Self::try_at(client, path, last).await.unwrap()
+    }
+
+    /// As [`at`](Self::at), of a server that may not be there.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    ///
+    /// # Panics
+    ///
+    /// When it refuses.
+    pub async fn try_at(client: &Client, path: &str, last: Option<&str>) -> reqwest::Result<Self> {
         let mut request = client.request(reqwest::Method::GET, path);
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
         }
-        let response = request.send().await.unwrap();
+        let response = request.send().await?;
         assert_eq!(response.status(), 200);
         let media = response.headers()["content-type"].to_str().unwrap();
         assert_eq!(media.split(';').next(), Some("text/event-stream"));
-        Self { response, unread: Vec::new() }
+        Ok(Self { response, unread: Vec::new() })
     }
 
     /// The next event; `None` at the stream's end.
@@ -62,16 +75,30 @@ impl Events {
     ///
     /// When nothing comes.
     pub async fn next(&mut self) -> Option<Event> {
+        self.try_next().await.unwrap()
+    }
+
+    /// As [`next`](Self::next), of a server that may end.
+    ///
+    /// # Errors
+    ///
+    /// When the stream breaks off.
+    ///
+    /// # Panics
+    ///
+    /// When nothing comes.
+    pub async fn try_next(&mut self) -> reqwest::Result<Option<Event>> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|two| two == b"\n\n") {
                 let block: Vec<u8> = self.unread.drain(..end + 2).collect();
                 if let Some(event) = parse(std::str::from_utf8(&block).unwrap()) {
-                    return Some(event);
+                    return Ok(Some(event));
                 }
                 continue;
             }
             let chunk = tokio::time::timeout(DEADLINE, self.response.chunk()).await;
-            self.unread.extend(chunk.expect("something comes").unwrap()?);
+            let Some(chunk) = chunk.expect("something comes")? else { return Ok(None) };
+            self.unread.extend(chunk);
         }
     }
 }
