@@ -39,6 +39,7 @@ function replace(html) {
     if (part.dataset.title) document.title = part.dataset.title + " · Automa";
   }
   times();
+  copies();
 }
 
 // Where a window of a log ends there is a way to more: it is walked as soon as it is seen.
@@ -206,6 +207,18 @@ function times() {
   }
 }
 
+// What can be copied has a button, where the browser lets pages copy.
+function copies() {
+  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+}
+
+addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).innerText);
+  button.lastElementChild.textContent = "Copied";
+});
+
 addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("textarea")) {
     event.preventDefault();
@@ -215,6 +228,7 @@ addEventListener("keydown", (event) => {
 
 addEventListener("DOMContentLoaded", () => {
   times();
+  copies();
   setInterval(times, 1000);
   const log = document.getElementById("log");
   if (log?.dataset.events) follow(log);

@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock, SystemClock},
     error::{Error, Result},
     event::Subscription,
-    execution::{Executions, Runner, Sandboxes},
+    execution::{ArtifactFiles, Executions, Runner, Sandboxes},
     health::{EngineHealth, Health},
     script::Scripts,
     session::Sessions,
@@ -83,7 +83,8 @@ impl Builder {
     /// As [`open`](Self::open); [`Error::Sandbox`] when this host cannot confine anything; and
     /// [`Error::NotRunning`] when it is kept in memory, where there is no place for logs.
     pub async fn start(self) -> Result<Automa> {
-        let logs = self.directory.as_ref().ok_or(Error::NotRunning)?.join("logs");
+        let directory = self.directory.as_ref().ok_or(Error::NotRunning)?;
+        let (logs, artifacts) = (directory.join("logs"), directory.join("artifacts"));
         let mut engine = self.engine.clone();
         if let Some(slots) = self.slots {
             engine = engine.slots(slots);
@@ -93,13 +94,16 @@ impl Builder {
         let (opened, sandboxes) = tokio::join!(opening, Sandboxes::start(engine));
         // Of two failures, that another process has the store open tells more.
         let (mut automa, sandboxes) = (opened?, sandboxes?);
-        make_private(&logs).map_err(|source| Error::Directory {
-            doing: "making the directory of logs",
-            path: logs.clone(),
-            source,
-        })?;
+        for (doing, path) in [
+            ("making the directory of logs", &logs),
+            ("making the directory of artifacts", &artifacts),
+        ] {
+            let path = path.clone();
+            make_private(&path).map_err(|source| Error::Directory { doing, path, source })?;
+        }
+        let artifacts = ArtifactFiles::new(artifacts);
         let (store, clock) = (automa.store.clone(), automa.clock.clone());
-        automa.runner = Some(Runner::start(sandboxes, store, clock, logs).await?);
+        automa.runner = Some(Runner::start(sandboxes, store, clock, (logs, artifacts)).await?);
         Ok(automa)
     }
 

@@ -64,6 +64,9 @@ pub enum Error {
     /// A log could not be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The content of an artifact could not be read.
+    #[error("an artifact could not be read")]
+    Artifact(#[source] io::Error),
     /// A password could not be hashed, for lack of memory, or its stored hash is damaged.
     #[error("a password could not be hashed")]
     Hashing(#[source] argon2::password_hash::Error),

@@ -34,6 +34,7 @@
 //! }
 //! ```
 
+mod artifacts;
 mod find;
 mod follow;
 mod idempotency;
@@ -42,6 +43,7 @@ mod list;
 pub mod log;
 mod network;
 pub(crate) mod parameters;
+mod result;
 mod runner;
 mod state;
 mod submission;
@@ -55,16 +57,20 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use self::idempotency::{KEYS_EXPIRE_AFTER, Key};
 use self::log::LogReader;
 pub use self::{
+    artifacts::{Artifact, Artifacts, Content, LeftOut},
     find::COUNT_MAX,
     follow::Follow,
     limits::LimitsRequest,
     list::{Count, Counts, Filter},
     parameters::{PARAMETERS_MAX, Parameters},
+    result::{RESULT_MAX, ResultValue},
     state::{State, UnknownState},
     submission::{NewExecution, Program, Rerun},
 };
 pub(crate) use self::{
+    artifacts::{ArtifactFiles, Kept},
     idempotency::{Hash, Submitted},
+    result::StoredResult,
     runner::{Runner, Sandboxes},
 };
 use crate::{

@@ -11,6 +11,7 @@
 //! in `migrate::CURRENT`. Actors, permissions and rules are not here: operations of the domain
 //! decide, and then make one change that contains everything that belongs together.
 
+pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod change;
 pub(crate) mod executions;
@@ -19,6 +20,7 @@ pub(crate) mod idempotency;
 mod migrate;
 mod queue;
 pub(crate) mod record;
+pub(crate) mod results;
 pub(crate) mod scripts;
 pub(crate) mod sessions;
 pub(crate) mod table;

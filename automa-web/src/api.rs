@@ -1,5 +1,6 @@
 //! The API under `/api/v1`: wire types and thin handlers. What they do is done in core.
 
+pub(crate) mod artifacts;
 mod auth;
 mod body;
 mod document;
@@ -44,6 +45,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         auth::AuthApi,
         scripts::ScriptsApi,
         executions::ExecutionsApi,
+        artifacts::ArtifactsApi,
         logs::LogsApi,
         logs::FindApi,
     );

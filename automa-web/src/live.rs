@@ -13,7 +13,7 @@ use automa_core::{
     actor::{Actor, Origin},
     event::Event,
     execution::{
-        Execution, Follow,
+        Execution, Follow, ResultValue,
         log::{LogReader, Window},
     },
     id::{ExecutionId, SessionId},
@@ -24,15 +24,15 @@ use flate2::{Compression, write::GzEncoder};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 pub(crate) use self::socket::execution_socket;
-use crate::{auth::Caller, blocking, lifecycle::Stop, problem::Problem};
+use crate::{auth::Caller, blocking, lifecycle::Stop, problem::Problem, range};
 
 /// Something that happened to an execution that is followed.
 #[derive(Debug)]
 pub(crate) enum LogEvent {
     /// More lines.
     Lines(Window),
-    /// There will be no more lines.
-    End(Box<Execution>),
+    /// There will be no more lines; what its script has left as its result.
+    End(Box<Execution>, Option<ResultValue>),
 }
 
 /// Where following has come.
@@ -71,8 +71,9 @@ pub(crate) fn follow(
             Ok(Some(window)) => Some((LogEvent::Lines(window), Some(following))),
             Ok(None) => {
                 let Following { automa, actor, id, .. } = following;
-                let execution = automa.executions(&actor).get(id).ok()?;
-                Some((LogEvent::End(Box::new(execution)), None))
+                let executions = automa.executions(&actor);
+                let (execution, result) = (executions.get(id).ok()?, executions.result(id).ok()?);
+                Some((LogEvent::End(Box::new(execution), result), None))
             }
             Err(error) => {
                 tracing::warn!(id = %following.id, %error, "a log cannot be followed");
@@ -109,20 +110,7 @@ pub(crate) fn raw(
     log: LogReader,
     range: Range<u64>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let end = range.end;
-    stream::try_unfold(range.start, move |at| {
-        let log = log.clone();
-        async move {
-            if at >= end {
-                return Ok(None);
-            }
-            let read = move || log.raw(at..end).map_err(io::Error::other);
-            let piece = blocking::run(read).await.map_err(io::Error::other)??;
-            let next = at + u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            // A file that is shorter than it says would be read for ever.
-            Ok((!piece.is_empty()).then_some((Bytes::from(piece), next)))
-        }
-    })
+    range::pieces(range, move |range| log.raw(range).map_err(io::Error::other))
 }
 
 /// The same, compressed (RFC 1952).

@@ -17,6 +17,7 @@ mod openapi;
 mod ops;
 mod pages;
 mod problem;
+mod range;
 mod server;
 
 use std::process::ExitCode;

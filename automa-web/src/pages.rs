@@ -21,6 +21,7 @@ mod outcome;
 mod overview;
 mod parameters;
 mod protections;
+mod results;
 #[cfg(test)]
 mod samples;
 mod script;
@@ -69,6 +70,7 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/executions/:id", get(execution::show))
         .at("/executions/:id/cancel", post(execution::cancel))
         .at("/executions/:id/rerun", post(execution::rerun))
+        .at("/executions/:id/artifacts/:number", get(execution::artifact))
         .at("/executions/:id/events", get(execution::events))
         .at("/executions/:id/lines", get(execution::lines))
         .at("/executions/:id/log.txt", get(execution::text))

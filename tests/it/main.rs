@@ -24,6 +24,7 @@ mod openapi;
 mod ops;
 mod pages;
 mod probes;
+mod results;
 mod run;
 mod terminal;
 mod tree;

@@ -150,7 +150,8 @@ fn every_operation_answers_as_described() {
         let running = id(&tour.call(&client, Method::POST, &v1("executions"), body).await);
         let running = v1(&format!("executions/{running}"));
         tour.call(&client, Method::POST, &format!("{running}/cancel"), nothing.clone()).await;
-        let body = json!({ "language": "bash", "source": "echo one" });
+        let source = "echo one; echo 1 >$AUTOMA_RESULT; echo two >$AUTOMA_OUT/file";
+        let body = json!({ "language": "bash", "source": source });
         let ended = tour.call(&client, Method::POST, &v1("executions?wait=60"), body).await;
         let ended = v1(&format!("executions/{}", id(&ended)));
         tour.call(&client, Method::POST, &format!("{ended}/rerun"), json!({})).await;
@@ -160,6 +161,8 @@ fn every_operation_answers_as_described() {
             v1(&format!("executions{FILTERS}")),
             v1(&format!("executions/count{FILTERS}")),
             ended.clone(),
+            format!("{ended}/artifacts"),
+            format!("{ended}/artifacts/1"),
             format!("{ended}/log"),
             format!("{ended}/log/stream"),
             format!("{ended}/log/find?q=one"),

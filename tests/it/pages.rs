@@ -142,9 +142,9 @@ async fn view(browser: &Browser, url: &str, name: &str) {
 }
 
 /// Something of everything that pages show; the ids of a script and of executions: one
-/// that succeeded, one that failed, one that runs, one that reached for the network, and one with a
-/// long log.
-async fn fill(client: &Client) -> (String, [String; 5]) {
+/// that succeeded, one that failed, one that runs, one that reached for the network, one that left a result
+/// and files, and one with a long log.
+async fn fill(client: &Client) -> (String, [String; 6]) {
     let body = json!({
         "name": "Weekly report with a name that is long enough to be cut somewhere",
         "language": "python",
@@ -170,10 +170,16 @@ async fn fill(client: &Client) -> (String, [String; 5]) {
         "network": ["*.example.com:443", "192.0.2.2:443"],
     });
     let reaching = client.post("/api/v1/executions?wait=60", body).await.json(200);
+    let source = "mkdir $AUTOMA_OUT/reports; cd $AUTOMA_OUT; seq 10000 >reports/numbers.csv; \
+        echo x >'a name that is long, so that it does not fit into one line of a telephone.txt'; \
+        ln -s / root; echo '{\"rows\": 10000, \"names\": [\"a\", \"b\"]}' >$AUTOMA_RESULT";
+    let leaving = client.run(source).await;
     let running = client.submit("echo begun; sleep 1000").await;
     client.logged(&running, "begun").await;
     let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
-    (id(&script), [id(&succeeded), id(&failed), id(&reaching), running, id(&long)])
+    let ids = [&succeeded, &failed, &reaching, &leaving].map(id);
+    let [succeeded, failed, reaching, leaving] = ids;
+    (id(&script), [succeeded, failed, reaching, leaving, running, id(&long)])
 }
 
 #[test]
@@ -191,7 +197,7 @@ fn every_page_can_be_used_by_everybody() {
         {
             look(&browser, &url(path), name).await;
         }
-        let (script, [succeeded, failed, reaching, running, long]) = fill(&client).await;
+        let (script, [succeeded, failed, reaching, leaving, running, long]) = fill(&client).await;
         let pages = [
             ("/".to_owned(), "overview"),
             ("/run".to_owned(), "run"),
@@ -213,6 +219,7 @@ fn every_page_can_be_used_by_everybody() {
             (format!("/executions/{succeeded}"), "execution-succeeded"),
             (format!("/executions/{failed}"), "execution-failed"),
             (format!("/executions/{reaching}"), "execution-network"),
+            (format!("/executions/{leaving}"), "execution-results"),
             (format!("/run?from={reaching}"), "run-again"),
             (format!("/executions/{running}"), "execution-running"),
             (format!("/executions/{failed}?q=working&case=on"), "log-found"),

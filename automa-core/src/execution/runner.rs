@@ -26,7 +26,7 @@ use tokio::{
 
 pub(crate) use self::sandboxes::Sandboxes;
 use super::{
-    Ending, Execution, State,
+    ArtifactFiles, Ending, Execution, State,
     log::{LogError, LogHandle, LogReader, recover},
 };
 use crate::{
@@ -60,6 +60,7 @@ struct Running {
     store: Store,
     clock: Arc<dyn Clock>,
     logs: PathBuf,
+    artifacts: ArtifactFiles,
     live: Mutex<HashMap<ExecutionId, Live>>,
     /// A permit for each execution that may run at the same time.
     slots: Arc<Semaphore>,
@@ -86,7 +87,7 @@ impl Runner {
         sandboxes: Sandboxes,
         store: Store,
         clock: Arc<dyn Clock>,
-        logs: PathBuf,
+        (logs, artifacts): (PathBuf, ArtifactFiles),
     ) -> Result<Arc<Self>> {
         let running = Arc::new(Running {
             slots: Arc::new(Semaphore::new(sandboxes.slots())),
@@ -94,6 +95,7 @@ impl Runner {
             store,
             clock,
             logs,
+            artifacts,
             live: Mutex::default(),
             waiting: AtomicUsize::new(0),
             stop: watch::Sender::new(false),
@@ -154,6 +156,11 @@ impl Runner {
             Err(error) if is_missing(&error) => Ok(LogReader::empty(path, ended)?),
             result => Ok(result?),
         }
+    }
+
+    /// Where artifacts are kept.
+    pub(super) fn artifacts(&self) -> &ArtifactFiles {
+        &self.running.artifacts
     }
 
     /// The log of an execution that a task has taken on, once it is made.
@@ -250,9 +257,10 @@ impl Running {
     async fn reconcile(&self) -> Result<Vec<ExecutionId>> {
         let now = self.clock.now();
         let change = move |change: &mut Change| {
-            let lost = store::executions::in_state(change, State::Running)?;
-            for &id in &lost {
+            let mut lost = Vec::new();
+            for id in store::executions::in_state(change, State::Running)? {
                 let Some(mut execution) = store::executions::get(change, id)? else { continue };
+                lost.push((id, execution.attempt));
                 execution.state = State::Lost;
                 execution.finished_at = Some(now);
                 execution.ending = Some(Ending::unknown("was lost: Automa ended while it ran"));
@@ -262,7 +270,11 @@ impl Running {
             Ok::<_, Error>((store::executions::in_state(change, State::Queued)?, lost))
         };
         let (queued, lost) = self.store.write(change).await?;
-        for id in lost {
+        for (id, attempt) in lost {
+            // It may have been killed after it kept files and before it recorded them.
+            if let Err(error) = self.artifacts.remove(id, attempt) {
+                tracing::error!(%id, %error, "artifacts without a record could not be removed");
+            }
             match recover(self.log_path(id)) {
                 Ok(_) => {}
                 // It was killed before it made its log.

@@ -73,6 +73,24 @@ fn stored_bytes_stay_as_they_are() {
     assert_bytes(&execution, EXECUTION_V1);
     assert_bytes(&work, WORK_V2);
     assert_reads(WORK_V1, &Work::from(old));
+    let artifact = Artifact { name: "a/b".to_owned(), size: 300, sha256: [7; 32], start: 4096 };
+    let left_out = LeftOut { name: "c".to_owned(), reason: "a pipe".to_owned() };
+    let kept = Kept {
+        attempt: 2,
+        files: 1,
+        bytes: 300,
+        left_out: vec![left_out],
+        left_out_count: 9,
+        complete: true,
+    };
+    assert_bytes(&artifact, ARTIFACT_V1);
+    assert_bytes(&kept, KEPT_V1);
+    assert_bytes(&StoredResult::Json("[1]".to_owned()), RESULT_V1);
+    assert_bytes(&StoredResult::Unusable("too long".to_owned()), RESULT_UNUSABLE_V1);
+    for damaged in [&[][..], &[0], &[2, 3], &[1, 255]] {
+        assert!(Artifact::decode(damaged).is_err() && Kept::decode(damaged).is_err());
+        assert!(StoredResult::decode(damaged).is_err());
+    }
     assert_bytes(&report, REPORT_V1);
     assert_bytes(&submitted, SUBMITTED_V1);
 }
@@ -81,5 +99,10 @@ const EXECUTION_V1: &str = "01019b76daa8007000815c0289ec2d0a91040101019b76daa800
 const WORK_V1: &str =
     "0101077072696e74282901077b2261223a317d01e80701ac0201000000000000e03f018080802001090180804000";
 const WORK_V2: &str = "0201077072696e74282901077b2261223a317d01e80701ac0201000000000000e03f01808080200109018080400002112a2e6578616d706c652e636f6d3a343433105b323030313a6462383a3a315d3a3830";
+const ARTIFACT_V1: &str =
+    "0103612f62ac0207070707070707070707070707070707070707070707070707070707070707078020";
+const KEPT_V1: &str = "010201ac02010163066120706970650901";
+const RESULT_V1: &str = "0100035b315d";
+const RESULT_UNUSABLE_V1: &str = "010108746f6f206c6f6e67";
 const REPORT_V1: &str = "01027b7d";
 const SUBMITTED_V1: &str = "01019b76daa8007000815c0289ec2d0a91070707070707070707070707070707070707070707070707070707070707070780a0d5edee66";

@@ -29,6 +29,8 @@ pub(super) const CURRENT: Schema = Schema {
     tables: &[
         super::scripts::create,
         super::executions::create,
+        super::results::create,
+        super::artifacts::create,
         super::idempotency::create,
         super::audit::create,
         super::users::create,

@@ -72,7 +72,6 @@ where
     }
 
     /// At most `limit` records with keys in `range`, lowest key first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tables to come"))]
     pub(crate) fn oldest(
         &self,
         view: &impl View,

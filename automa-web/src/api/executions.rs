@@ -250,7 +250,9 @@ async fn with_report(
     auth: &Auth,
     execution: execution::Execution,
 ) -> Result<Execution, Problem> {
-    let report = automa.executions(auth.actor()).report(execution.id).await?;
+    let executions = automa.executions(auth.actor());
+    let report = executions.report(execution.id).await?;
     let report = report.and_then(|report| serde_json::to_value(report).ok());
-    Ok(Execution { report, ..execution.into() })
+    let result = executions.result(execution.id)?;
+    Ok(Execution { report, ..Execution::from(execution).with_result(result) })
 }

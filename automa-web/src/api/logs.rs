@@ -182,7 +182,9 @@ impl From<live::LogEvent> for LogEvent {
     fn from(event: live::LogEvent) -> Self {
         match event {
             live::LogEvent::Lines(window) => Self::Log(window.into()),
-            live::LogEvent::End(execution) => Self::End((*execution).into()),
+            live::LogEvent::End(execution, result) => {
+                Self::End(Execution::from(*execution).with_result(result))
+            }
         }
     }
 }

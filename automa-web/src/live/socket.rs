@@ -86,7 +86,7 @@ async fn relay(
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => {
-                    let ended = matches!(event, LogEvent::End(_));
+                    let ended = matches!(event, LogEvent::End(..));
                     if to.send(Message::text(message(event))).await.is_err() {
                         return;
                     }
@@ -120,7 +120,9 @@ enum Frame {
 fn message(event: LogEvent) -> String {
     let frame = match event {
         LogEvent::Lines(window) => Frame::Log(window.into()),
-        LogEvent::End(execution) => Frame::End(Box::new((*execution).into())),
+        LogEvent::End(execution, result) => {
+            Frame::End(Box::new(Execution::from(*execution).with_result(result)))
+        }
     };
     // There is nothing in it that could not be written.
     serde_json::to_string(&frame).unwrap_or_default()

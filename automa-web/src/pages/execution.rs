@@ -6,12 +6,12 @@ use askama::Template;
 use automa_core::{
     Automa, Error,
     actor::Permission,
-    execution::{Execution, Ran, Rerun, State, log::LogReader},
+    execution::{Artifacts, Execution, Ran, Rerun, ResultValue, State, log::LogReader},
     id::ExecutionId,
 };
 use automa_sandbox::ExitReport;
 use poem::{
-    Body, Request, Response, handler,
+    Body, IntoResponse as _, Request, Response, handler,
     http::header,
     web::{Data, Path, Query},
 };
@@ -23,9 +23,11 @@ use super::{
     listing::Listing,
     log::{self, Log, Look, Opened, View, last_error},
     outcome::{Actions, Facts, Outcome},
+    results::Results,
     table,
 };
 use crate::{
+    api,
     auth::Caller,
     blocking, filters,
     htmx::{render, see_other},
@@ -41,6 +43,7 @@ struct ExecutionPage {
     version: Option<u32>,
     actions: Actions,
     outcome: Outcome,
+    results: Results,
     facts: Facts,
     pane: Pane,
 }
@@ -65,6 +68,16 @@ struct Found {
     execution: Execution,
     ran: Ran,
     report: Option<ExitReport>,
+    result: Option<ResultValue>,
+    artifacts: Artifacts,
+}
+
+/// The parts of a page that change as an execution goes on.
+struct Parts {
+    outcome: Outcome,
+    actions: Actions,
+    results: Results,
+    facts: Facts,
 }
 
 impl Found {
@@ -73,22 +86,21 @@ impl Found {
         let execution = executions.get(id)?;
         let ran = executions.program(id).await?;
         let report = executions.report(id).await?;
-        Ok(Self { execution, ran, report })
+        let (result, artifacts) = (executions.result(id)?, executions.artifacts(id).await?);
+        Ok(Self { execution, ran, report, result, artifacts })
     }
 
     /// The parts that change as it goes on.
-    fn parts(
-        &self,
-        may_run: bool,
-        ending: bool,
-        last_error: Option<String>,
-    ) -> (Outcome, Actions, Facts) {
-        let Self { execution, ran, report } = self;
+    fn parts(&self, may_run: bool, ending: bool, last_error: Option<String>) -> Parts {
+        let Self { execution, ran, report, result, artifacts } = self;
         let report = report.as_ref();
         let outcome = Outcome::new(execution, &ran.limits.limits(), report, ending);
-        let outcome = outcome.last_error(last_error);
-        let actions = Actions::new(execution, may_run, ending);
-        (outcome, actions, Facts::new(execution, ran, report))
+        Parts {
+            outcome: outcome.last_error(last_error),
+            actions: Actions::new(execution, may_run, ending),
+            results: Results::new(execution.id, result.as_ref(), artifacts),
+            facts: Facts::new(execution, ran, report),
+        }
     }
 
     /// The last line on stderr, if that may say what went wrong.
@@ -123,7 +135,7 @@ impl ExecutionPage {
     fn new(
         frame: Frame,
         found: &Found,
-        (outcome, actions, facts): (Outcome, Actions, Facts),
+        Parts { outcome, actions, results, facts }: Parts,
         pane: Pane,
     ) -> Self {
         let execution = &found.execution;
@@ -135,6 +147,7 @@ impl ExecutionPage {
             version: execution.script.map(|(_, version)| version),
             actions,
             outcome,
+            results,
             facts,
             pane,
         }
@@ -252,6 +265,19 @@ fn whole_log(automa: &Automa, caller: &Caller, id: &str) -> Result<LogReader, Pr
     Ok(automa.executions(&caller.actor).log(super::id(id)?)?)
 }
 
+/// Downloads a file that the script has left.
+#[handler]
+pub(super) async fn artifact(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path((id, number)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let (id, number) = (super::id(&id)?, super::id(&number)?);
+    let download = api::artifacts::download(automa, &caller.actor, request, id, number).await?;
+    Ok(download.into_response())
+}
+
 /// Asks an execution to end.
 #[handler]
 pub(super) async fn cancel(
@@ -305,7 +331,16 @@ pub(super) mod tests {
     ) -> String {
         let open = execution.state.is_open();
         let last = report.as_ref().filter(|it| !it.success()).map(|_| samples::HOSTILE.to_owned());
-        let found = Found { execution, ran: samples::ran(), report };
+        let (result, artifacts) = match execution.state {
+            State::Failed => samples::left(),
+            State::Succeeded => {
+                let reason = "the result is not JSON: EOF".to_owned();
+                (ResultValue::Unusable(reason), samples::left().1)
+            }
+            _ => (ResultValue::Value(1.into()), Artifacts::default()),
+        };
+        let result = Some(result).filter(|_| !execution.state.is_open());
+        let found = Found { execution, ran: samples::ran(), report, result, artifacts };
         let frame = samples::frame("", Place::Executions);
         let parts = found.parts(may_run, open, last);
         let pane = found.pane(tab, log);

@@ -3,7 +3,9 @@
 use automa_core::{
     Automa,
     actor::Role,
-    execution::{Ending, Execution, LimitsRequest, Ran, State},
+    execution::{
+        Artifact, Artifacts, Ending, Execution, LeftOut, LimitsRequest, Ran, ResultValue, State,
+    },
     id::{ExecutionId, ScriptId},
     page::Cursor,
     script::{Language, Script, Version},
@@ -181,6 +183,24 @@ fn history() -> Vec<UsagePoint> {
         processes: Some(1 + tick % 4),
     };
     (1..=12).map(point).collect()
+}
+
+/// A result and files of names that a script chose.
+pub(super) fn left() -> (ResultValue, Artifacts) {
+    let names = ["reports/2026/november.csv", HOSTILE, &"a-name-without-a-break-".repeat(8)];
+    let file = |name: &str| {
+        let name = name.to_owned();
+        Artifact { name, size: 90_000, sha256: [0xab; 32], start: 0 }
+    };
+    let reason = "a symbolic link".to_owned();
+    let artifacts = Artifacts {
+        files: names.map(file).into(),
+        left_out: vec![LeftOut { name: "a link".to_owned(), reason }],
+        left_out_count: 8,
+        complete: false,
+    };
+    let value = serde_json::json!({"rows": 3, "names": [HOSTILE, "b"], "ok": true});
+    (ResultValue::Value(value), artifacts)
 }
 
 /// What was reached, and what was refused; a name may be what a script chose.

@@ -79,6 +79,16 @@ impl Mask {
         self.0.is_none()
     }
 
+    /// A text with stars where secrets were.
+    pub(in crate::execution) fn apply(&self, text: &[u8]) -> Vec<u8> {
+        let Some(patterns) = &self.0 else { return text.to_vec() };
+        let mut masker = Masker::new(Arc::clone(patterns));
+        let mut out = Vec::with_capacity(text.len());
+        masker.push(text, |bytes| out.extend_from_slice(bytes));
+        masker.finish(|bytes| out.extend_from_slice(bytes));
+        out
+    }
+
     /// A masker for each stream, if there is anything to mask.
     pub(super) fn maskers(&self) -> Option<[Masker; 2]> {
         let masker = Masker::new(Arc::clone(self.0.as_ref()?));

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use automa_sandbox::{Child, Command, Exit, ExitReport, Policy};
+use automa_sandbox::{Artifacts, Child, Command, Exit, ExitReport, Policy};
 use tokio::{
     sync::{oneshot, watch},
     time::{Instant, sleep},
@@ -10,9 +10,10 @@ use tokio::{
 
 use super::{
     super::{
-        Ending, Execution, Ran, Report, State, find_program,
-        log::{LogOptions, LogWriter, recover},
-        network, parameters,
+        Artifact, Ending, Execution, Kept, Ran, Report, State, StoredResult, artifacts,
+        find_program,
+        log::{LogOptions, LogWriter, Mask, recover},
+        network, parameters, result,
     },
     Entered, Running, told,
 };
@@ -30,10 +31,17 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Time that a store which fails has to recover once Automa is told to stop.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a run has left besides its log.
+#[derive(Default)]
+struct Left {
+    result: Option<StoredResult>,
+    artifacts: Option<(Kept, Vec<Artifact>)>,
+}
+
 /// How a run came out.
 enum End {
     /// To be recorded.
-    Known { state: State, ending: Ending, report: Option<Report> },
+    Known { state: State, ending: Ending, report: Option<Report>, left: Box<Left> },
     /// It was not started, and will be at another time.
     PutBack,
 }
@@ -71,7 +79,9 @@ impl Running {
     async fn run(&self, mut entered: Entered<'_>) {
         let id = entered.id;
         match self.execute(id, &mut entered.cancelled).await {
-            End::Known { state, ending, report } => self.finish(id, state, ending, report).await,
+            End::Known { state, ending, report, left } => {
+                self.finish(id, (state, ending), report, *left).await;
+            }
             End::PutBack => self.put_back(id).await,
         }
     }
@@ -95,9 +105,15 @@ impl Running {
         .await
     }
 
-    async fn finish(&self, id: ExecutionId, state: State, ending: Ending, report: Option<Report>) {
+    async fn finish(
+        &self,
+        id: ExecutionId,
+        (state, ending): (State, Ending),
+        report: Option<Report>,
+        left: Left,
+    ) {
         let now = self.clock.now();
-        self.insist(id, move |change, execution| {
+        let finished = self.insist(id, move |change, execution| {
             execution.state = state;
             execution.finished_at = Some(now);
             execution.ending = Some(ending.clone());
@@ -105,9 +121,43 @@ impl Running {
             if let Some(report) = &report {
                 store::executions::put_report(change, id, report)?;
             }
-            Ok(())
-        })
-        .await;
+            store::results::put(change, id, left.result.as_ref())?;
+            let before = store::artifacts::put(change, id, left.artifacts.as_ref())?;
+            Ok(before.filter(|before| before.attempt != execution.attempt))
+        });
+        // What an attempt before has left is not referred to any more.
+        if let Some(Some(before)) = finished.await
+            && let Err(error) = self.artifacts.remove(id, before.attempt)
+        {
+            tracing::error!(%id, %error, "artifacts of a former attempt could not be removed");
+        }
+    }
+
+    /// Keeps what a run has left, on disk when this returns.
+    async fn keep(&self, id: ExecutionId, found: Artifacts, end: End) -> End {
+        let no_files = found.files.is_empty() && found.skipped_count == 0 && found.complete;
+        if no_files && !result::is_there(&found) {
+            return end;
+        }
+        let attempt = loop {
+            match self.store.look(|view| store::executions::get(view, id)) {
+                Ok(execution) => break execution.map_or(1, |execution| execution.attempt),
+                Err(error) if self.store.outlives(&error).await => {}
+                Err(error) => return end.but(&format!("what it left could not be kept: {error}")),
+            }
+        };
+        let files = self.artifacts.clone();
+        let keep = move || {
+            let result = result::read(&found, &Mask::default());
+            Ok::<_, StoreError>((result, files.keep(id, attempt, &found)))
+        };
+        match blocking::run(keep).await {
+            Ok((result, Ok(artifacts))) => end.leaving(Left { result, artifacts }),
+            Ok((result, Err(error))) => end
+                .leaving(Left { result, artifacts: None })
+                .but(&format!("the files that it left could not be kept: {error}")),
+            Err(error) => end.but(&format!("what it left could not be kept: {error}")),
+        }
     }
 
     /// Queues an execution again of which nothing was started.
@@ -172,7 +222,13 @@ impl Running {
             Err(end) => return close(log, end).await,
         };
         match relay(child, log, cancelled).await {
-            Ok((report, log)) => close(log, End::of(&report)).await,
+            Ok((report, found, log)) => {
+                let end = close(log, End::of(&report)).await;
+                match found {
+                    Some(found) => self.keep(id, found, end).await,
+                    None => end,
+                }
+            }
             Err(error) => {
                 // What there is of the log can still be read.
                 if let Err(error) = blocking::run(move || Ok::<_, Error>(recover(path)?)).await {
@@ -217,7 +273,8 @@ fn command(ran: &Ran) -> Result<Command> {
     let Ran { language, source, parameters, limits, network } = ran;
     let command = language.command(source.as_str(), language.file_name())?;
     let policy = Policy::script().limits(limits.limits()).network(network::network(network));
-    Ok(parameters::hand_over(command.policy(policy), parameters.clone()))
+    let command = command.policy(policy).collect(artifacts::limits());
+    Ok(result::hand_over(parameters::hand_over(command, parameters.clone())))
 }
 
 /// Writes output into the log as it comes, and passes a cancellation on.
@@ -225,7 +282,7 @@ async fn relay(
     mut child: Child,
     mut log: LogWriter,
     cancelled: &mut watch::Receiver<bool>,
-) -> Result<(ExitReport, LogWriter)> {
+) -> Result<(ExitReport, Option<Artifacts>, LogWriter)> {
     let mut cancelling = false;
     loop {
         let sync_due = log.sync_due().map(Instant::from_std);
@@ -249,11 +306,11 @@ async fn relay(
             }
         }
     }
-    let report = child.wait().await;
+    let (report, found) = child.collect().await;
     if report.output_truncated {
         log.mark_truncated();
     }
-    Ok((report, log))
+    Ok((report, found, log))
 }
 
 /// Finishes the log, which is complete on disk before its execution is recorded as ended.
@@ -275,8 +332,9 @@ async fn sleep_until(moment: Option<Instant>) {
 impl End {
     fn of(report: &ExitReport) -> Self {
         let state = State::from(&report.outcome);
-        let json = serde_json::to_string(report).ok();
-        Self::Known { state, ending: Ending::of(report), report: json.map(|json| Report { json }) }
+        let ending = Ending::of(report);
+        let report = serde_json::to_string(report).ok().map(|json| Report { json });
+        Self::Known { state, ending, report, left: Box::default() }
     }
 
     fn not_run(error: &Error) -> Self {
@@ -284,7 +342,15 @@ impl End {
     }
 
     fn without_report(state: State, cause: &str) -> Self {
-        Self::Known { state, ending: Ending::unknown(cause), report: None }
+        Self::Known { state, ending: Ending::unknown(cause), report: None, left: Box::default() }
+    }
+
+    /// The same with what it has left.
+    fn leaving(mut self, what: Left) -> Self {
+        if let Self::Known { left, .. } = &mut self {
+            **left = what;
+        }
+        self
     }
 
     /// The same with something to add to its cause.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use automa_core::{
-    execution::{self, LimitsRequest, NewExecution, Program, Ran, State},
+    execution::{self, LimitsRequest, NewExecution, Program, Ran, ResultValue, State},
     id::{ExecutionId, ScriptId},
     page::Cursor,
     script::Language,
@@ -79,8 +79,12 @@ pub(crate) struct Execution {
     pub(super) cpu_ms: Option<u64>,
     pub(super) peak_memory_bytes: Option<u64>,
     pub(super) output_bytes: Option<u64>,
-    /// The value that the script left as its result.
+    /// The value that the script left as its result. Not in lists.
     pub(super) result: Option<Value>,
+    /// Why what it left as its result is none. Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) result_error: Option<String>,
     /// From 1 up.
     pub(super) attempt: u32,
     /// The execution that this one repeats.
@@ -183,6 +187,15 @@ fn destinations(texts: &[String]) -> Result<Vec<Destination>, Problem> {
 }
 
 impl Execution {
+    /// The same with what its script has left as its result.
+    pub(crate) fn with_result(self, result: Option<ResultValue>) -> Self {
+        match result {
+            Some(ResultValue::Value(value)) => Self { result: Some(value), ..self },
+            Some(ResultValue::Unusable(reason)) => Self { result_error: Some(reason), ..self },
+            None => self,
+        }
+    }
+
     /// The same with what it ran but its source.
     pub(super) fn with_program(self, ran: Ran) -> Self {
         Self {
@@ -231,6 +244,7 @@ impl From<execution::Execution> for Execution {
             peak_memory_bytes: ending.and_then(|it| it.peak_memory_bytes),
             output_bytes: ending.map(|it| it.output_bytes),
             result: None,
+            result_error: None,
             attempt: execution.attempt,
             rerun_of: execution.rerun_of.map(Text),
             parameters: None,

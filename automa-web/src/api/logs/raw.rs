@@ -1,7 +1,5 @@
 //! The raw bytes of a log, whole or a range of them (RFC 9110, 14).
 
-use std::ops::{Bound, Range};
-
 use automa_core::execution::log::LogReader;
 use poem::{
     Body, Request,
@@ -11,7 +9,7 @@ use poem::{
 use poem_openapi::{ApiResponse, ResponseContent, payload::Binary};
 
 use super::LogWindow;
-use crate::{api::document::Document, live, problem::Problem};
+use crate::{api::document::Document, live, problem::Problem, range::only_range};
 
 #[derive(ResponseContent)]
 pub(super) enum LogContent {
@@ -82,50 +80,5 @@ pub(super) fn respond(
         }
         // Several at once are not given: the whole is allowed for an answer.
         None => Ok(LogResponse::Log(content(0..len), Some("bytes".to_owned()))),
-    }
-}
-
-/// The bytes of `len` that are asked for, none of which may exist; `None` if it is several ranges.
-fn only_range(ranges: &Ranges, len: u64) -> Option<Range<u64>> {
-    let mut ranges = ranges.satisfiable_ranges(len);
-    let Some((from, to)) = ranges.next() else { return Some(0..0) };
-    if ranges.next().is_some() {
-        return None;
-    }
-    let from = match from {
-        Bound::Included(from) => from,
-        Bound::Excluded(from) => from.saturating_add(1),
-        Bound::Unbounded => 0,
-    };
-    let to = match to {
-        Bound::Included(to) => to.saturating_add(1),
-        Bound::Excluded(to) => to,
-        Bound::Unbounded => len,
-    };
-    Some(from.min(len)..to.min(len))
-}
-
-#[cfg(test)]
-mod tests {
-    use poem::http::{HeaderMap, HeaderValue};
-
-    use super::*;
-
-    fn of(range: &str, len: u64) -> Option<Range<u64>> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::RANGE, HeaderValue::from_str(range).unwrap());
-        only_range(&headers.typed_get::<Ranges>().unwrap(), len)
-    }
-
-    #[test]
-    fn a_range_is_cut_to_what_there_is() {
-        assert_eq!(of("bytes=0-4", 10), Some(0..5));
-        assert_eq!(of("bytes=4-", 10), Some(4..10));
-        assert_eq!(of("bytes=4-100", 10), Some(4..10));
-        assert_eq!(of("bytes=-3", 10), Some(7..10));
-        for beyond in ["bytes=10-", "bytes=10-12", "bytes=5-2"] {
-            assert!(of(beyond, 10).is_some_and(|range| range.is_empty()), "{beyond}");
-        }
-        assert_eq!(of("bytes=0-1, 4-5", 10), None);
     }
 }

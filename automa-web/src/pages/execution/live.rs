@@ -21,7 +21,7 @@ use poem::{
     },
 };
 
-use super::Found;
+use super::{Found, Parts};
 use crate::{
     auth::Caller,
     blocking,
@@ -157,8 +157,8 @@ impl Following {
         let found = Found::of(&self.automa, &self.caller, self.id).await.ok()?;
         let last = found.last_error(&self.automa, &self.caller).await.ok().flatten();
         let may_run = self.caller.actor.require(Permission::Execute).is_ok();
-        let (outcome, actions, facts) = found.parts(may_run, self.ending, last);
-        let html = [outcome.render(), actions.render(), facts.render()];
+        let Parts { outcome, actions, results, facts } = found.parts(may_run, self.ending, last);
+        let html = [outcome.render(), actions.render(), results.render(), facts.render()];
         let html: Vec<_> = html.into_iter().collect::<Result<_, _>>().ok()?;
         Some(sse::Event::message(html.concat()).event_type(name))
     }
