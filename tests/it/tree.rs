@@ -286,6 +286,23 @@ fn cancelling_ends_the_run_with_what_it_wrote() {
     });
 }
 
+/// Also one that is cancelled before its init can do anything is asked first, and not only killed once
+/// its grace is over.
+#[test]
+fn whoever_is_cancelled_at_once_is_asked_to_end() {
+    block_on(async {
+        let engine = Engine::start(config(1).warm(0)).await.unwrap();
+        for _ in 0..100 {
+            let child = engine.spawn(Command::new("/usr/bin/sleep").args(["1000"])).await.unwrap();
+            child.cancel(DEADLINE);
+            let report = child.wait().await;
+            assert_eq!(report.outcome, Outcome::Cancelled);
+            assert_eq!(report.exit, Some(Exit::Signal(15)), "{report:#?}");
+        }
+        engine.shutdown().await;
+    });
+}
+
 #[test]
 fn shutdown_waits_for_runs_and_ends_the_helpers() {
     block_on(async {

@@ -338,10 +338,19 @@ pub(crate) fn default_signals() {
         // SAFETY: SIG_DFL is a valid disposition. KILL, STOP and libc's own two signals refuse.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    // SAFETY: `set` is initialised by sigemptyset before it is read.
+    block_only(&[]);
+}
+
+/// Blocks these signals, and unblocks all others.
+pub(crate) fn block_only(signals: &[c_int]) {
+    // SAFETY: `set` is initialised by sigemptyset before it is used; a number that is no signal is
+    // refused.
     unsafe {
         let mut set: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
         libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut());
     }
 }

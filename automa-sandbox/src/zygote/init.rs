@@ -136,6 +136,7 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
     for signal in FORWARDED {
         sys::handle_signal(signal, forward);
     }
+    sys::block_only(&[]);
     start.confinement.proc.mount().map_err(at(Stage::MountProc))?;
     if let Some(options) = start.terminals {
         terminal::mount(options).map_err(at(Stage::Terminal))?;

@@ -154,15 +154,22 @@ impl Slot<'_> {
             ordered,
         };
         let init = (init::run as fn(&mut init::Start<'_>) -> !, &mut start);
+        // Inherited by init: what it is sent before it can handle it has to wait. The kernel drops
+        // what a pid 1 neither handles nor blocks.
+        sys::block_only(&init::FORWARDED);
         let result =
             sys::run_sharing(NAMESPACES, birthplace, &mut stacks.init, init, |pid, pidfd| {
+                sys::block_only(&[]);
                 // Unmounting waits for an RCU grace period: later, and here, not while init ends.
                 let mounts = sys::hold_mounts(pidfd.as_fd());
                 let sent = Event::Started { pid: pid as u32 }.send(self.socket, Some(&pidfd));
                 sent.map(|()| mounts)
             });
         match result {
-            Err(error) => self.failed(Stage::CloneInit, &error),
+            Err(error) => {
+                sys::block_only(&[]);
+                self.failed(Stage::CloneInit, &error)
+            }
             // When init is reaped, its pid namespace is empty: the kernel kills and reaps all others
             // first (pid_namespaces(7), the init process).
             Ok((ended, mounts)) => {
