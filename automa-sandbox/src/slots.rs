@@ -162,11 +162,13 @@ impl Slot {
 
     /// Whether the slot can start something: it lives, and so does its sandbox if it has one.
     pub(crate) fn is_sound(&self) -> bool {
-        // Its process is asked for as well: for a moment its sandbox survives it.
-        let mut poll = [PollFd::new(self.process.as_fd(), PollFlags::POLLIN)];
-        let lives = nix::poll::poll(&mut poll, PollTimeout::ZERO) == Ok(0);
+        let init = self.prepared.as_ref().map(|prepared| prepared.init.pidfd.as_fd());
+        // Each may have died a moment ago, and the other not know of it yet.
+        let processes = [Some(self.process.as_fd()), init].into_iter().flatten();
+        let mut poll: Vec<_> = processes.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let live = nix::poll::poll(&mut poll, PollTimeout::ZERO) == Ok(0);
         // A prepared sandbox has nothing to say, and a slot without one neither.
-        lives && !self.link.is_readable()
+        live && !self.link.is_readable()
     }
 
     /// Has the slot make a sandbox for `class`; its request may follow at once if `plan_len` is 0,
