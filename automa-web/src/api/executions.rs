@@ -1,5 +1,6 @@
 //! Executions: to start, list and end them.
 
+mod report;
 mod shape;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use poem_openapi::{
 };
 use tokio::time::Instant;
 
+use self::report::Report;
 pub(crate) use self::shape::Execution;
 use self::shape::{Count, ExecutionPage, Rerun, Submission};
 use super::{
@@ -252,7 +254,7 @@ async fn with_report(
 ) -> Result<Execution, Problem> {
     let executions = automa.executions(auth.actor());
     let report = executions.report(execution.id).await?;
-    let report = report.and_then(|report| serde_json::to_value(report).ok());
+    let report = report.as_ref().and_then(Report::of);
     let result = executions.result(execution.id)?;
     Ok(Execution { report, ..Execution::from(execution).with_result(result) })
 }

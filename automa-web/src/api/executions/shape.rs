@@ -14,6 +14,7 @@ use poem_openapi::Object;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::report::Report;
 use crate::{
     api::{
         scripts::Limits,
@@ -104,7 +105,7 @@ pub(crate) struct Execution {
     /// What confined it and what it used. Not in lists, and not of what never started.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) report: Option<Value>,
+    pub(super) report: Option<Report>,
     /// The first 64 KiB of the log as text: with `wait`, when it ended within.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
