@@ -10,8 +10,14 @@ use automa_core::{
     session::{Client, SignedIn},
     user::User,
 };
-use poem::{FromRequest, Request, RequestBody, http::header};
-use poem_openapi::{SecurityScheme, auth};
+use poem::{
+    FromRequest, Request, RequestBody,
+    error::ResponseError as _,
+    http::{StatusCode, header},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions, SecurityScheme, auth, registry::Registry,
+};
 
 pub(crate) use self::token::{ACCESS_SECONDS, Keys};
 use crate::problem::Problem;
@@ -88,7 +94,7 @@ fn automa(request: &Request) -> Result<&Automa, Problem> {
 
 fn unfinished() -> Problem {
     Problem::internal(
-        poem::http::StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::INTERNAL_SERVER_ERROR,
         &std::io::Error::other("a route was made without the data it needs"),
     )
 }
@@ -102,56 +108,65 @@ pub(crate) fn client(request: &Request, origin: Origin) -> Client {
     }
 }
 
-/// Whoever calls the API.
-#[derive(Debug, SecurityScheme)]
-pub(crate) enum Auth {
-    /// An access token.
-    Bearer(Bearer),
-    /// The access token that pages carry.
-    Cookie(Cookie),
-}
+/// Whoever calls the API: by one of the two schemes that are described below.
+#[derive(Debug)]
+pub(crate) struct Auth(Caller);
 
 /// An access token, from signing in.
-#[derive(Debug, SecurityScheme)]
-#[oai(ty = "bearer", bearer_format = "JWT", checker = "check_bearer")]
-pub(crate) struct Bearer(Caller);
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", bearer_format = "JWT")]
+struct Bearer(#[expect(dead_code, reason = "only described")] auth::Bearer);
 
 /// The access token of a browser that signed in on a page.
-#[derive(Debug, SecurityScheme)]
-#[oai(ty = "api_key", key_in = "cookie", key_name = "automa_access", checker = "check_cookie")]
-pub(crate) struct Cookie(Caller);
+#[derive(SecurityScheme)]
+#[oai(ty = "api_key", key_in = "cookie", key_name = "automa_access")]
+struct Cookie(#[expect(dead_code, reason = "only described")] auth::ApiKey);
 
 impl Auth {
     /// On whose behalf.
     pub(crate) fn actor(&self) -> &Actor {
-        &self.caller().actor
+        &self.0.actor
     }
 
     pub(crate) fn caller(&self) -> &Caller {
-        match self {
-            Self::Bearer(Bearer(caller)) | Self::Cookie(Cookie(caller)) => caller,
-        }
+        &self.0
     }
 }
 
-#[expect(clippy::unused_async, reason = "a checker is awaited")]
-async fn check_bearer(request: &Request, _: auth::Bearer) -> poem::Result<Caller> {
-    Ok(Caller::of_api(request)?)
-}
+/// Not derived: of two schemes, the derived one tells why the last did not do, whatever was wrong
+/// with the one that was used.
+impl<'a> ApiExtractor<'a> for Auth {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
 
-#[expect(clippy::unused_async, reason = "a checker is awaited")]
-async fn check_cookie(request: &Request, _: auth::ApiKey) -> poem::Result<Caller> {
-    // A bad token in the header is refused, whatever cookie comes with it.
-    Ok(Caller::of_api(request)?)
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        Bearer::register(registry);
+        Cookie::register(registry);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        [Bearer::security_schemes(), Cookie::security_schemes()].concat()
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self(Caller::of_api(request)?))
+    }
 }
 
 /// Someone signed in who looks at a page; tokens that have run out are renewed on the way.
 impl<'a> FromRequest<'a> for Caller {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        if let Some(token) = cookie::access(request)
-            && let Ok(caller) = Self::of_token(request, &token, Origin::Web)
-        {
-            return Ok(caller);
+        if let Some(token) = cookie::access(request) {
+            match Self::of_token(request, &token, Origin::Web) {
+                Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {}
+                known => return Ok(known?),
+            }
         }
         let signed_in = renew(request).await?;
         let caller = Self::of_session(request, signed_in.session.id, Origin::Web)?
