@@ -136,8 +136,8 @@ pub enum StoreError {
     /// The store was shut down.
     #[error("the store is closed")]
     Closed,
-    /// The store failed before and is being opened again.
-    #[error("the store is out of order since a failure and is being opened again: {reason}")]
+    /// The store failed before and cannot be written yet.
+    #[error("the store is out of order since a failure, and is tried again: {reason}")]
     Unavailable {
         /// What failed.
         reason: String,
@@ -214,6 +214,8 @@ impl From<redb::Error> for StoreError {
     fn from(error: redb::Error) -> Self {
         match error {
             redb::Error::DatabaseClosed => Self::Closed,
+            // Of a handle that is about to be replaced.
+            redb::Error::PreviousIo => Self::Unavailable { reason: error.to_string() },
             error => Self::Database(Box::new(error)),
         }
     }

@@ -46,7 +46,7 @@ use self::{
     change::{Change, Snapshot},
     migrate::{Found, Schema},
     queue::Queue,
-    writer::{Reopen, Request, Waiting, Writer},
+    writer::{Reopen, Reopened, Request, Waiting, Writer},
 };
 use crate::{
     blocking,
@@ -88,8 +88,9 @@ pub struct Store {
 pub enum Health {
     /// It can.
     Ready,
-    /// The last attempt failed. Changes are refused with [`StoreError::Unavailable`] until opening
-    /// the store again, which is tried in the background, succeeds.
+    /// The last attempt failed. Changes are refused with [`StoreError::Unavailable`] until one is
+    /// made again, which is tried in the background. What is there can be read, unless the disk fails
+    /// at that, too.
     Failing {
         /// What failed.
         reason: String,
@@ -112,7 +113,7 @@ pub struct Stats {
 
 /// What the handles and the writer share.
 struct Shared {
-    /// None while it is being opened again, and in the end.
+    /// None while it cannot even be opened, and in the end.
     database: RwLock<Option<Database>>,
     queue: Queue<Box<dyn Request>>,
     health: watch::Sender<Health>,
@@ -368,6 +369,16 @@ impl Shared {
 
     fn install(&self, database: Option<Database>) {
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+    }
+
+    /// Opens the store again; who wants to read meanwhile waits. Tells why it can only be read.
+    fn replace(&self, reopen: &Reopen) -> Result<Option<StoreError>, StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The old handle holds the lock.
+        *database = None;
+        let Reopened { database: reopened, problem } = reopen()?;
+        *database = Some(reopened);
+        Ok(problem)
     }
 }
 

@@ -195,9 +195,18 @@ impl From<Error> for Problem {
             Error::Store(StoreError::Cursor(cursor)) => {
                 Self::invalid_field("cursor", cursor.to_string())
             }
-            Error::NotRunning
-            | Error::Sandbox(_)
-            | Error::Store(StoreError::Closed | StoreError::Unavailable { .. }) => {
+            Error::Store(StoreError::Unavailable { .. }) => {
+                let detail = "The server cannot write to its disk, which is full or fails. Nothing \
+                              was changed; try again later.";
+                Self::internal(StatusCode::SERVICE_UNAVAILABLE, &error).detail(&detail)
+            }
+            Error::Store(StoreError::Commit(_)) => {
+                let detail = "The server could not write to its disk, which is full or fails. \
+                              Whether this was done shows when the disk works again: look, or send \
+                              it again with the same `Idempotency-Key`.";
+                Self::internal(StatusCode::SERVICE_UNAVAILABLE, &error).detail(&detail)
+            }
+            Error::NotRunning | Error::Sandbox(_) | Error::Store(StoreError::Closed) => {
                 Self::internal(StatusCode::SERVICE_UNAVAILABLE, &error)
             }
             _ => Self::internal(StatusCode::INTERNAL_SERVER_ERROR, &error),

@@ -2,18 +2,18 @@
 
 use std::{
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::geteuid};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
-    Run, User,
+    Run, User, automa,
     client::{Client, PASSWORD},
-    command, public_dir,
+    command, command_of, public_dir,
     running::Running,
 };
 
@@ -26,6 +26,8 @@ pub struct Server {
     url: String,
     setup_link: Option<String>,
     variables: Vec<(&'static str, String)>,
+    /// Size of the file system of its own that its data is on, if it is.
+    disk_mib: Option<u64>,
     /// Goes last.
     dir: TempDir,
 }
@@ -48,17 +50,49 @@ impl Server {
     /// When it does not start.
     #[track_caller]
     pub fn start_as(user: User, variables: &[(&'static str, &str)]) -> Self {
+        let mut server = Self::new(user, variables);
+        server.begin(true);
+        server
+    }
+
+    /// Starts a server whose data is on a small file system in memory, which nobody else sees and
+    /// which ends with it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[track_caller]
+    pub fn start_on_disk_of(mebibytes: u64) -> Self {
+        let mut server = Self::new(User::all()[0], &[("AUTOMA_RATE_LIMIT", "off")]);
+        server.disk_mib = Some(mebibytes);
+        server.begin(true);
+        server
+    }
+
+    /// Starts a server on data that `prepare` puts into its directory, where there is a user.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[track_caller]
+    pub fn start_with(prepare: impl FnOnce(&Path)) -> Self {
+        let mut server = Self::new(User::all()[0], &[("AUTOMA_RATE_LIMIT", "off")]);
+        prepare(&server.data());
+        server.begin(false);
+        server
+    }
+
+    fn new(user: User, variables: &[(&'static str, &str)]) -> Self {
         let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        let mut server = Self {
+        Self {
             user,
             running: None,
             url: String::new(),
             setup_link: None,
             variables: variables.collect(),
+            disk_mib: None,
             dir: public_dir(),
-        };
-        server.begin(true);
-        server
+        }
     }
 
     /// Starts the process and reads the lines that it begins with.
@@ -78,7 +112,20 @@ impl Server {
     /// A command that serves this data on a free port.
     #[must_use]
     pub fn serve_command(&self) -> Command {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let serve = ["serve", "--listen", "127.0.0.1:0"];
+        let mut command = match self.disk_mib {
+            None => self.command(&serve),
+            Some(mebibytes) => {
+                let mut command = command_of(Path::new("/usr/bin/unshare"), self.user);
+                // An ordinary user may mount only where they are root: in a namespace of their own.
+                command.arg(if geteuid().is_root() { "-m" } else { "-rm" });
+                let mount = format!("mount -t tmpfs -o size={mebibytes}m,mode=0777 tmpfs \"$0\"");
+                command.args(["sh", "-c", &format!("{mount} && exec \"$@\"")]);
+                command.arg(self.dir.path()).arg(automa()).args(serve);
+                command.arg("--data").arg(self.data());
+                command
+            }
+        };
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -95,6 +142,18 @@ impl Server {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// Its data directory, as it is to the server itself.
+    ///
+    /// # Panics
+    ///
+    /// When it was ended.
+    #[must_use]
+    pub fn data_within(&self) -> PathBuf {
+        let data = self.data();
+        let below = data.strip_prefix("/").unwrap_or(&data);
+        Path::new("/proc").join(self.process().pid().to_string()).join("root").join(below)
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`.

@@ -9,7 +9,10 @@ use std::{
 
 use redb::{Database, DatabaseError, StorageError};
 
-use super::migrate::{self, Found, Schema};
+use super::{
+    migrate::{self, Found, Schema},
+    writer::Reopened,
+};
 use crate::error::StoreError;
 
 /// redb's own default is 1 GiB.
@@ -42,10 +45,8 @@ pub(super) fn open(path: &Path, schema: Schema) -> Result<Database, StoreError> 
 }
 
 /// Opens a file that has been opened before, after a failure.
-pub(super) fn reopen(path: &Path, schema: Schema) -> Result<Database, StoreError> {
-    let database = open_existing(path)?;
-    schema.probe(&database)?;
-    Ok(database)
+pub(super) fn reopen(path: &Path, schema: Schema) -> Result<Reopened, StoreError> {
+    Reopened::by(|| open_existing(path), schema)
 }
 
 /// Makes the store under another name and moves it to `path` when it is complete, so that whoever

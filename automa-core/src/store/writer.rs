@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::{
     Health, Shared,
     change::{Change, Ran, Verdict},
+    migrate::Schema,
     queue::Taken,
 };
 use crate::{error::StoreError, event::Event};
@@ -27,7 +28,30 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Opens a store again that failed.
-pub(super) type Reopen = Box<dyn Fn() -> Result<Database, StoreError> + Send>;
+pub(super) type Reopen = Box<dyn Fn() -> Result<Reopened, StoreError> + Send>;
+
+/// A store that was opened again.
+pub(super) struct Reopened {
+    pub(super) database: Database,
+    /// Why it can only be read.
+    pub(super) problem: Option<StoreError>,
+}
+
+impl Reopened {
+    /// Opens it, and learns whether it can be written.
+    pub(super) fn by(
+        open: impl Fn() -> Result<Database, StoreError>,
+        schema: Schema,
+    ) -> Result<Self, StoreError> {
+        let database = open()?;
+        let Err(problem) = schema.probe(&database) else {
+            return Ok(Self { database, problem: None });
+        };
+        // A handle whose disk has failed once does not read any more either. It holds the lock.
+        drop(database);
+        Ok(Self { database: open()?, problem: Some(problem) })
+    }
+}
 
 /// A change that waits, whatever the types of its closure and result.
 pub(super) trait Request: Send {
@@ -264,23 +288,20 @@ impl Writer {
 
     fn reopen(&mut self) {
         let (Some(broken), Some(reopen)) = (self.broken.take(), &self.reopen) else { return };
-        // The old handle holds the lock.
-        self.shared.install(None);
-        match reopen() {
-            Ok(database) => {
-                self.shared.install(Some(database));
+        let problem = match self.shared.replace(reopen) {
+            Ok(None) => {
                 self.shared.health.send_replace(Health::Ready);
                 if broken.withheld > 0 {
                     let _ = self.events.send(Event::Missed(broken.withheld));
                 }
                 tracing::info!("the store is available again");
+                return;
             }
-            Err(error) => {
-                let reason = chain(&error);
-                tracing::debug!(reason, "the store cannot be opened again yet");
-                self.retry_later(reason, broken.withheld);
-            }
-        }
+            Ok(Some(problem)) | Err(problem) => problem,
+        };
+        let reason = chain(&problem);
+        tracing::debug!(reason, "the store cannot be written yet");
+        self.retry_later(reason, broken.withheld);
     }
 }
 

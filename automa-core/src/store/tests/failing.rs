@@ -15,7 +15,7 @@ use crate::{
     clock::SystemClock,
     event::Event,
     id::UserId,
-    store::{Health, migrate::Found},
+    store::{Health, migrate::Found, writer::Reopened},
 };
 
 /// A file in memory that outlives the database on it.
@@ -43,11 +43,7 @@ impl Disk {
         let database = self.open().unwrap();
         SCHEMA.apply(&database, Found::Empty).unwrap();
         let disk = self.clone();
-        let reopen = move || {
-            let database = disk.open()?;
-            SCHEMA.probe(&database)?;
-            Ok(database)
-        };
+        let reopen = move || Reopened::by(|| disk.open(), SCHEMA);
         Store::start(database, Some(Box::new(reopen)), "disk".as_ref()).unwrap()
     }
 }
