@@ -144,7 +144,7 @@ function follow(log) {
     if (on && !selection.isCollapsed && log.contains(selection.anchorNode)) set(false);
   });
   last();
-  const stop = stream(() => `${log.dataset.events}&from=${next}`, { lines, parts: (event) => replace(event.data), end }, note);
+  const stop = stream(() => `${log.dataset.events}&from=${next}`, { lines, parts: (event) => replace(event.data), end, again: () => location.reload() }, note);
 }
 
 // Lines of a log are marked by their numbers: click on one, with shift on the last of a range, or

@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock, SystemClock},
     error::{Error, Result},
     event::Subscription,
-    execution::{ArtifactFiles, Executions, Runner, Sandboxes},
+    execution::{Admission, ArtifactFiles, Executions, Runner, RunnerConfig, Sandboxes, ThisHost},
     health::{EngineHealth, Health},
     script::Scripts,
     session::Sessions,
@@ -41,6 +41,8 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     engine: EngineConfig,
     slots: Option<usize>,
+    per_user: Option<usize>,
+    free_disk: Option<u64>,
 }
 
 impl Builder {
@@ -75,8 +77,22 @@ impl Builder {
         self
     }
 
+    /// Runs at most this many executions of one user at the same time; more wait. As many as there
+    /// are slots unless told; 0 is the same as 1.
+    pub fn max_running_per_user(mut self, most: usize) -> Self {
+        self.per_user = Some(most.max(1));
+        self
+    }
+
+    /// Starts and accepts executions only while this many bytes are free on the disk of the directory.
+    /// A hundredth of it unless told, at least 256 MiB, but not more than a tenth.
+    pub fn least_free_disk(mut self, bytes: u64) -> Self {
+        self.free_disk = Some(bytes);
+        self
+    }
+
     /// Opens it and starts to run what is queued. What a former process was running when it ended
-    /// is recorded as [`lost`](crate::execution::State::Lost).
+    /// is recorded as [`lost`](crate::execution::State::Lost), or tried again if it asked for that.
     ///
     /// # Errors
     ///
@@ -85,7 +101,8 @@ impl Builder {
     pub async fn start(self) -> Result<Automa> {
         let directory = self.directory.as_ref().ok_or(Error::NotRunning)?;
         let (logs, artifacts) = (directory.join("logs"), directory.join("artifacts"));
-        let mut engine = self.engine.clone();
+        let (mut engine, per_user, free_disk) =
+            (self.engine.clone(), self.per_user, self.free_disk);
         if let Some(slots) = self.slots {
             engine = engine.slots(slots);
         }
@@ -103,7 +120,9 @@ impl Builder {
         }
         let artifacts = ArtifactFiles::new(artifacts);
         let (store, clock) = (automa.store.clone(), automa.clock.clone());
-        automa.runner = Some(Runner::start(sandboxes, store, clock, (logs, artifacts)).await?);
+        let admission = Admission::new(Box::new(ThisHost::new(logs.clone())), free_disk);
+        let config = RunnerConfig { logs, artifacts, per_user, admission };
+        automa.runner = Some(Runner::start(sandboxes, store, clock, config).await?);
         Ok(automa)
     }
 
@@ -144,7 +163,14 @@ impl Automa {
     /// Begins with the system's clock and nothing stored.
     pub fn builder() -> Builder {
         let clock = Arc::new(SystemClock::new());
-        Builder { directory: None, clock, engine: EngineConfig::default(), slots: None }
+        Builder {
+            directory: None,
+            clock,
+            engine: EngineConfig::default(),
+            slots: None,
+            per_user: None,
+            free_disk: None,
+        }
     }
 
     /// Signing in, and who is signed in.
@@ -175,6 +201,12 @@ impl Automa {
     #[must_use]
     pub fn executions<'a>(&'a self, actor: &'a Actor) -> Executions<'a> {
         Executions::new(self, actor)
+    }
+
+    /// The same with something that runs executions.
+    #[cfg(test)]
+    pub(crate) fn with_runner(self, runner: Arc<Runner>) -> Self {
+        Self { runner: Some(runner), ..self }
     }
 
     /// What runs executions.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, io, path::PathBuf, sync::Arc};
 
 use crate::{
     actor::Forbidden,
-    execution::{State, log::LogError},
+    execution::{Shortage, State, log::LogError},
     page::InvalidCursor,
 };
 
@@ -55,6 +55,17 @@ pub enum Error {
     /// The execution has ended already.
     #[error("the execution has already ended: it {state}", state = .0.as_sentence())]
     Ended(State),
+    /// There is no space for what an execution would write.
+    #[error(
+        "{}; remove what is not needed from the disk, or move the data to a larger one",
+        Shortage::Disk { free: *.free, least: *.least }
+    )]
+    DiskFull {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that have to be.
+        least: u64,
+    },
     /// This Automa was opened without an engine.
     #[error("this Automa was opened to look, not to run: start it instead")]
     NotRunning,

@@ -34,7 +34,11 @@
 //! }
 //! ```
 
+mod admission;
 mod artifacts;
+mod attempt;
+mod concurrency;
+mod dispatch;
 mod find;
 mod follow;
 mod idempotency;
@@ -42,11 +46,16 @@ mod limits;
 mod list;
 pub mod log;
 mod network;
+mod older;
 pub(crate) mod parameters;
+mod queue;
 mod result;
+mod retry;
 mod runner;
 mod state;
 mod submission;
+
+use std::time::Duration;
 
 use automa_sandbox::Destination;
 use jiff::Timestamp;
@@ -56,27 +65,35 @@ use tokio::time::{Instant, timeout_at};
 #[cfg(test)]
 pub(crate) use self::idempotency::{KEYS_EXPIRE_AFTER, Key};
 use self::log::LogReader;
+pub(crate) use self::{
+    admission::{Admission, ThisHost},
+    artifacts::{ArtifactFiles, Kept},
+    idempotency::{Hash, Submitted},
+    older::ExecutionV1,
+    result::StoredResult,
+    runner::{Runner, RunnerConfig, Sandboxes},
+};
 pub use self::{
     artifacts::{Artifact, Artifacts, Content, LeftOut},
+    attempt::{Attempt, AttemptOf},
+    concurrency::{Concurrency, OnConflict, Place, UnknownOnConflict},
+    dispatch::{Deadline, Dispatch, DispatchRequest, DispatchRules},
     find::COUNT_MAX,
     follow::Follow,
     limits::LimitsRequest,
     list::{Count, Counts, Filter},
     parameters::{PARAMETERS_MAX, Parameters},
+    queue::{Reason, Shortage, Waiting},
     result::{RESULT_MAX, ResultValue},
+    retry::Retry,
     state::{State, UnknownState},
     submission::{NewExecution, Program, Rerun},
-};
-pub(crate) use self::{
-    artifacts::{ArtifactFiles, Kept},
-    idempotency::{Hash, Submitted},
-    result::StoredResult,
-    runner::{Runner, Sandboxes},
 };
 use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission},
     audit::{Action, Entry},
+    error::FieldError,
     event::Event,
     id::{ExecutionId, ScriptId, UserId},
     page::{Page, PageRequest},
@@ -86,6 +103,11 @@ use crate::{
         change::{Change, Snapshot, View},
     },
 };
+
+/// Time that a cancelled script has to end by itself, unless told.
+const GRACE: Duration = Duration::from_secs(10);
+/// Most of it that can be given.
+const GRACE_MAX: Duration = Duration::from_mins(10);
 
 /// One execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +129,7 @@ pub struct Execution {
     /// When it was accepted.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub created_at: Timestamp,
-    /// When it was started.
+    /// When it was started; of several attempts, the last one.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::optional")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
@@ -119,6 +141,8 @@ pub struct Execution {
     pub rerun_of: Option<ExecutionId>,
     /// How it ended.
     pub ending: Option<Ending>,
+    /// What decides about its turn.
+    pub dispatch: Dispatch,
 }
 
 impl Execution {
@@ -312,35 +336,78 @@ impl<'a> Executions<'a> {
         }
     }
 
-    /// Cancels an execution: one that is queued at once, one that runs by `SIGTERM` and, ten seconds
-    /// later, by force. Returns it as it is then; [`wait`](Self::wait) for its end.
+    /// Why an execution waits, as things are now; `None` if it does not wait.
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Ended`], and the store's.
+    /// As [`get`](Self::get), and [`Error::NotRunning`].
+    pub fn waiting(&self, id: ExecutionId) -> Result<Option<Waiting>> {
+        let execution = self.get(id)?;
+        let waits = execution.state == State::Queued;
+        Ok(if waits { self.automa.runner()?.why(id) } else { None })
+    }
+
+    /// The attempts of an execution that were followed by another, first to last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    pub fn attempts(&self, id: ExecutionId) -> Result<Vec<Attempt>> {
+        let execution = self.get(id)?;
+        if execution.attempt == 1 {
+            return Ok(Vec::new());
+        }
+        self.automa.store.look(|view| Ok(store::executions::attempts(view, id)?))
+    }
+
+    /// As [`cancel_within`](Self::cancel_within), with the usual grace of ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// As there.
     pub async fn cancel(&self, id: ExecutionId) -> Result<Execution> {
+        self.cancel_within(id, GRACE).await
+    }
+
+    /// Cancels an execution: one that waits at once; one that runs by `SIGTERM`, and by force when
+    /// it has not ended after `grace`, which is ten minutes at most, or when it is cancelled once
+    /// more. Returns it as it is then; [`wait`](Self::wait) for its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Invalid`], [`Error::Ended`], and the
+    /// store's.
+    pub async fn cancel_within(&self, id: ExecutionId, grace: Duration) -> Result<Execution> {
         self.actor.require(Permission::Execute)?;
+        if grace > GRACE_MAX {
+            let error = FieldError::new("grace_ms", "must be 0 to 600000, ten minutes");
+            return Err(Error::Invalid(vec![error]));
+        }
         let clock = &*self.automa.clock;
         let now = clock.now();
         let entry = Entry::new(clock, self.actor, Action::ExecutionCancelled(id));
         let change = move |change: &mut Change| {
             let mut execution = store::executions::get(change, id)?.ok_or_else(|| not_found(id))?;
+            let before = execution.dispatch.cancelled_at;
             match execution.state {
                 State::Queued => {
-                    execution.state = State::Cancelled;
-                    execution.finished_at = Some(now);
-                    store::executions::put(change, &execution)?;
-                    change.emit(Event::ExecutionChanged { id, state: State::Cancelled });
+                    let cause = format!("was cancelled before it was {}", execution.step());
+                    execution.end_unstarted(State::Cancelled, now, &cause);
                 }
-                State::Running => {}
+                State::Running => execution.dispatch.cancelled_at = before.or(Some(now)),
                 ended => return Err(Error::Ended(ended)),
             }
+            store::executions::put(change, &execution)?;
             store::audit::add(change, &entry)?;
-            Ok(execution)
+            change.emit(Event::ExecutionChanged { id, state: execution.state });
+            Ok((execution, before.is_some()))
         };
-        let execution = self.automa.store.write(change).await?;
-        if execution.state == State::Running {
-            self.automa.runner()?.cancel(id);
+        let (execution, again) = self.automa.store.write(change).await?;
+        match (&self.automa.runner(), execution.state) {
+            (Ok(runner), _) => runner.cancel(id, if again { Duration::ZERO } else { grace }),
+            // Whoever only looks has nothing that runs.
+            (Err(_), State::Queued | State::Cancelled) => {}
+            (Err(_), _) => return Err(Error::NotRunning),
         }
         Ok(execution)
     }
@@ -362,16 +429,28 @@ impl<'a> Executions<'a> {
         Ok(report.and_then(|report| serde_json::from_str(&report.json).ok()))
     }
 
-    /// The log, which may still grow, and is empty as long as the execution has not begun. Its
-    /// methods read files: call them where that may block. [`follow`](Self::follow) waits for lines.
+    /// The log of an execution's last attempt, or of another, which may still grow, and is empty as
+    /// long as that has not begun. Its methods read files: call them where that may block.
+    /// [`follow`](Self::follow) waits for lines.
     ///
     /// # Errors
     ///
     /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::NotRunning`], and the log's.
-    pub fn log(&self, id: ExecutionId) -> Result<LogReader> {
-        self.actor.require(Permission::ReadExecutions)?;
-        let execution = self.get(id)?;
-        self.automa.runner()?.log(id, !execution.state.is_open())
+    pub fn log(&self, of: impl Into<AttemptOf>) -> Result<LogReader> {
+        let (execution, attempt) = self.attempt(of.into())?;
+        let over = attempt < execution.attempt || !execution.state.is_open();
+        self.automa.runner()?.log(execution.id, attempt, over)
+    }
+
+    /// An execution with the number of the attempt that is meant.
+    fn attempt(&self, of: AttemptOf) -> Result<(Execution, u32)> {
+        let execution = self.get(of.execution)?;
+        let attempt = of.attempt.unwrap_or(execution.attempt);
+        if !(1..=execution.attempt).contains(&attempt) {
+            let id = format!("{attempt} of execution {}", of.execution);
+            return Err(Error::NotFound { kind: "attempt", id });
+        }
+        Ok((execution, attempt))
     }
 }
 
@@ -387,6 +466,21 @@ fn find_program(view: &impl View, id: ExecutionId) -> Result<Ran> {
     let parameters = work.parameters.as_deref().map(parameters::read).transpose()?;
     let Work { limits, network, .. } = work;
     Ok(Ran { language: execution.language, source, parameters, limits, network })
+}
+
+impl Execution {
+    /// Ends one that waits, for a reason that stands after "the script".
+    fn end_unstarted(&mut self, state: State, now: Timestamp, cause: &str) {
+        self.state = state;
+        self.started_at = self.started_at.filter(|_| self.attempt > 1);
+        self.finished_at = Some(now);
+        self.ending = Some(Ending::unknown(cause));
+    }
+
+    /// What it waits for, after "it was".
+    fn step(&self) -> &'static str {
+        if self.attempt > 1 { "tried again" } else { "started" }
+    }
 }
 
 fn not_found(id: ExecutionId) -> Error {

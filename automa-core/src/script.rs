@@ -1,16 +1,17 @@
 //! Scripts: source text in a language, with versions that never change.
 
 mod language;
+mod older;
 mod schema;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::schema::Schema;
 pub use self::{
     language::{Language, UnknownLanguage},
     schema::SCHEMA_MAX,
 };
+pub(crate) use self::{older::VersionV1, schema::Schema};
 use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission},
@@ -18,7 +19,7 @@ use crate::{
     blocking,
     error::FieldError,
     event::Event,
-    execution::LimitsRequest,
+    execution::{DispatchRules, LimitsRequest},
     id::{ScriptId, UserId},
     page::{Page, PageRequest},
     store::{
@@ -83,6 +84,8 @@ pub struct Version {
     /// When.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub created_at: Timestamp,
+    /// When its executions have their turns, unless they ask for something else.
+    pub dispatch: DispatchRules,
 }
 
 /// A script to be created.
@@ -103,6 +106,8 @@ pub struct NewScript {
     pub parameters_schema: Option<String>,
     /// See [`Version::limits`].
     pub limits: LimitsRequest,
+    /// See [`Version::dispatch`].
+    pub dispatch: DispatchRules,
 }
 
 impl NewScript {
@@ -116,6 +121,7 @@ impl NewScript {
             source: source.into(),
             parameters_schema: None,
             limits: LimitsRequest::default(),
+            dispatch: DispatchRules::default(),
         }
     }
 
@@ -139,12 +145,13 @@ impl NewScript {
         check("source", self.source.len() <= SOURCE_MAX, "must have at most 1 MiB");
         errors.extend(self.parameters_schema.as_deref().and_then(|json| Schema::parse(json).err()));
         self.limits.check(&mut errors);
+        self.dispatch.check(&mut errors);
         FieldError::none_of(errors)
     }
 
     /// What is in it of a version, as one.
     fn version(self, id: ScriptId, number: u32, author: String, created_at: Timestamp) -> Version {
-        let Self { language, source, parameters_schema, limits, .. } = self;
+        let Self { language, source, parameters_schema, limits, dispatch, .. } = self;
         Version {
             script: id,
             number,
@@ -154,13 +161,20 @@ impl NewScript {
             limits,
             author,
             created_at,
+            dispatch,
         }
     }
 
     /// Whether it says of a version what that is already.
     fn is_as(&self, version: &Version) -> bool {
-        (self.language, &self.source, &self.parameters_schema, self.limits)
-            == (version.language, &version.source, &version.parameters_schema, version.limits)
+        (self.language, &self.source, &self.parameters_schema, self.limits, &self.dispatch)
+            == (
+                version.language,
+                &version.source,
+                &version.parameters_schema,
+                version.limits,
+                &version.dispatch,
+            )
     }
 }
 
@@ -215,8 +229,8 @@ impl<'a> Scripts<'a> {
         self.automa.store.write(change).await
     }
 
-    /// Changes a script. A language, source, schema or limits other than the newest version's make a
-    /// new version.
+    /// Changes a script. A language, source, schema, limits or turns other than the newest version's
+    /// make a new version.
     ///
     /// `read` is the version that the caller has seen: nobody overwrites what they have not read.
     ///

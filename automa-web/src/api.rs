@@ -3,6 +3,7 @@
 pub(crate) mod artifacts;
 mod auth;
 mod body;
+mod dispatch;
 mod document;
 mod executions;
 mod logs;

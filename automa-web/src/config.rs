@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use automa_core::{Automa, Builder};
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
 /// Settings of `automa serve`.
@@ -23,6 +24,12 @@ pub(crate) struct Config {
     /// Time that running executions have to end once the server is told to, before they are
     /// cancelled.
     pub(crate) grace: Duration,
+    /// Executions that run at the same time, if not as many as there are processors.
+    pub(crate) slots: Option<usize>,
+    /// Executions of one user that do, if not as many.
+    pub(crate) max_running_per_user: Option<usize>,
+    /// Bytes that have to be free for data, if not the usual.
+    pub(crate) least_free_disk: Option<u64>,
 }
 
 /// Fewest bytes of a key that is given: what HMAC-SHA-256 makes full use of (RFC 7518, 3.2).
@@ -41,6 +48,21 @@ pub(crate) enum KeyError {
 }
 
 impl Config {
+    /// How Automa is started.
+    pub(crate) fn builder(&self) -> Builder {
+        let mut builder = Automa::builder().directory(&self.data);
+        if let Some(slots) = self.slots {
+            builder = builder.slots(slots);
+        }
+        if let Some(most) = self.max_running_per_user {
+            builder = builder.max_running_per_user(most);
+        }
+        if let Some(bytes) = self.least_free_disk {
+            builder = builder.least_free_disk(bytes);
+        }
+        builder
+    }
+
     /// The key that was given, else the one in the data directory, which is made if it is missing.
     ///
     /// # Errors
@@ -94,6 +116,9 @@ mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             secret_key: secret_key.map(Into::into),
             grace: Duration::ZERO,
+            slots: None,
+            max_running_per_user: None,
+            least_free_disk: None,
         }
     }
 

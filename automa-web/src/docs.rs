@@ -81,6 +81,12 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "500",
         "The fault is the server's. Its log has the cause under `error_id`.",
     ),
+    (
+        "insufficient-storage",
+        "507",
+        "There is no space for what an execution would write. Remove what is not needed, or give the \
+         data a larger disk.",
+    ),
     ("service-unavailable", "503", "The server cannot do this at the moment. Try again later."),
 ];
 

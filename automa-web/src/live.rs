@@ -46,7 +46,8 @@ struct Following {
     only: Option<Stdio>,
 }
 
-/// Follows an execution's log from line `from` on, to its end, the caller's session's or the server's;
+/// Follows the log of an execution's last attempt, or of another, from line `from` on, to its end, the
+/// caller's session's or the server's;
 /// or only those lines of it that were written to one stream.
 ///
 /// # Errors
@@ -56,13 +57,13 @@ struct Following {
 pub(crate) fn follow(
     automa: &Automa,
     caller: &Caller,
-    id: ExecutionId,
+    (id, attempt): (ExecutionId, Option<u32>),
     (from, only): (u64, Option<Stdio>),
     stop: Stop,
 ) -> Result<impl Stream<Item = LogEvent> + Send + 'static, Problem> {
     let actor = caller.actor.clone();
     let over = signed_out(automa.clone(), caller.session);
-    let follow = automa.executions(&actor).follow(id)?;
+    let follow = automa.executions(&actor).follow((id, attempt))?;
     let (automa, next) = (automa.clone(), from.max(1));
     let following = Following { automa, actor, id, follow, next, only };
     let events = stream::unfold(Some(following), |following| async move {

@@ -177,6 +177,9 @@ impl From<Error> for Problem {
             Error::Ended(_) => {
                 Self::new(StatusCode::CONFLICT, "ended", "Already ended").detail(&error)
             }
+            Error::DiskFull { .. } => {
+                Self::internal(StatusCode::INSUFFICIENT_STORAGE, &error).detail(&error)
+            }
             Error::IdempotencyMismatch => {
                 let title = "Another request of this key";
                 Self::new(StatusCode::CONFLICT, "idempotency-mismatch", title).detail(&error)

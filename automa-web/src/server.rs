@@ -61,7 +61,7 @@ pub(crate) enum ServeError {
 /// [`ServeError`].
 pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::catch()?;
-    let automa = Automa::builder().directory(&config.data).start().await?;
+    let automa = config.builder().start().await?;
     let served = serve_opened(config, &automa, &mut signals).await;
     tokio::select! {
         () = automa.close_within(config.grace) => {}

@@ -7,6 +7,7 @@ mod artifacts;
 mod bad_input;
 mod degraded;
 mod directories;
+mod dispatch;
 mod documentation;
 mod durable;
 mod egress;

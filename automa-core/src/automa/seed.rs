@@ -20,7 +20,7 @@ use crate::{
     blocking,
     clock::{Clock, TestClock},
     execution::{
-        Ending, Execution, LimitsRequest, Report, State, Work,
+        Dispatch, Ending, Execution, LimitsRequest, Report, State, Work,
         log::{LogOptions, LogWriter},
     },
     id::{ExecutionId, ScriptId, UserId},
@@ -229,6 +229,7 @@ impl History {
                 attempt: 1,
                 rerun_of: None,
                 ending: Some(ending),
+                dispatch: Dispatch::default(),
             },
         }
     }

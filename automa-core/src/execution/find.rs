@@ -10,10 +10,10 @@ use std::{
 };
 
 use super::{
-    Executions,
+    AttemptOf, Executions,
     log::{Count, Direction, Found, LogError, LogReader, Search},
 };
-use crate::{Error, Result, blocking, id::ExecutionId};
+use crate::{Error, Result, blocking};
 
 /// Time after which a search returns what it has.
 const MOMENT: Duration = Duration::from_millis(250);
@@ -31,13 +31,14 @@ impl Executions<'_> {
     /// As [`log`](Self::log).
     pub async fn find(
         &self,
-        id: ExecutionId,
+        of: impl Into<AttemptOf>,
         search: Search,
         from: u64,
         direction: Direction,
         limit: usize,
     ) -> Result<Found> {
-        self.look(id, move |log, go_on| log.find(&search, from, direction, limit, go_on)).await
+        self.look(of.into(), move |log, go_on| log.find(&search, from, direction, limit, go_on))
+            .await
     }
 
     /// How many lines from `from` to `to` are looked for, [`COUNT_MAX`] at most, and where to go on:
@@ -48,19 +49,20 @@ impl Executions<'_> {
     /// As [`log`](Self::log).
     pub async fn count_lines(
         &self,
-        id: ExecutionId,
+        of: impl Into<AttemptOf>,
         search: Search,
         (from, to): (u64, u64),
     ) -> Result<Count> {
-        self.look(id, move |log, go_on| log.count(&search, (from, to), COUNT_MAX, go_on)).await
+        self.look(of.into(), move |log, go_on| log.count(&search, (from, to), COUNT_MAX, go_on))
+            .await
     }
 
     async fn look<T: Send + 'static>(
         &self,
-        id: ExecutionId,
+        of: AttemptOf,
         look: impl FnOnce(&LogReader, &mut dyn FnMut() -> bool) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T> {
-        let log = self.log(id)?;
+        let log = self.log(of)?;
         let wanted = Wanted(Arc::new(AtomicBool::new(true)));
         let still = Arc::clone(&wanted.0);
         blocking::run(move || {

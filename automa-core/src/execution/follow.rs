@@ -3,8 +3,9 @@
 use tokio::sync::watch;
 
 use super::{
-    Executions, State,
-    log::{LogHandle, LogReader, LogTail, WINDOW_LINES, Window},
+    AttemptOf, Executions, State,
+    log::{LogReader, LogTail, WINDOW_LINES, Window},
+    runner::LiveLog,
 };
 use crate::{
     Automa, Error, Result,
@@ -15,13 +16,14 @@ use crate::{
     store,
 };
 
-/// Waits for the lines of one execution: for its start, for each line, and for its end.
+/// Waits for the lines of one attempt of an execution: for its start, for each line, and for its end.
 ///
 /// A follower that is slow, or drops and comes back, loses nothing: lines are read from the log.
 #[derive(Debug)]
 pub struct Follow {
     automa: Automa,
     id: ExecutionId,
+    attempt: u32,
     /// From before the first look at the execution, so that nothing falls between the two.
     events: Subscription,
     log: Log,
@@ -42,28 +44,35 @@ enum Log {
 enum Phase {
     Waiting,
     /// It was begun; its log is made at any moment, if it has not been.
-    Begun(watch::Receiver<Option<LogHandle>>),
+    Begun(watch::Receiver<Option<LiveLog>>),
     Over,
 }
 
 impl Executions<'_> {
-    /// Follows the log of an execution, whether or not it has begun, and even if it has ended.
+    /// Follows the log of an execution's last attempt, or of another, whether or not that has begun,
+    /// and even if it has ended.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get), and [`NotRunning`](crate::Error::NotRunning).
-    pub fn follow(&self, id: ExecutionId) -> Result<Follow> {
+    /// As [`log`](Self::log).
+    pub fn follow(&self, of: impl Into<AttemptOf>) -> Result<Follow> {
         self.actor.require(Permission::ReadExecutions)?;
         self.automa.runner()?;
         let events = self.automa.events();
-        self.get(id)?;
-        Ok(Follow { automa: self.automa.clone(), id, events, log: Log::Awaited })
+        let (execution, attempt) = self.attempt(of.into())?;
+        Ok(Follow {
+            automa: self.automa.clone(),
+            id: execution.id,
+            attempt,
+            events,
+            log: Log::Awaited,
+        })
     }
 }
 
 impl Follow {
     /// The next lines from line `from` on, 1 being the first, as soon as there is one; `None` once
-    /// the execution has ended and there are no more.
+    /// the attempt has ended and there are no more.
     ///
     /// Ask for [`Window::next`] to go on, or for any line to resume from there. May be cancelled
     /// without loss.
@@ -101,20 +110,23 @@ impl Follow {
                 Phase::Waiting => self.changed().await,
                 Phase::Begun(mut log) => {
                     // If it came to nothing, the next look tells what became of it.
-                    if let Ok(Some(log)) = log.wait_for(Option::is_some).await.as_deref() {
-                        return Ok(Log::Live(log.subscribe()));
+                    let made = |log: &Option<LiveLog>| {
+                        log.as_ref().is_some_and(|log| log.attempt == self.attempt)
+                    };
+                    if let Ok(Some(log)) = log.wait_for(made).await.as_deref() {
+                        return Ok(Log::Live(log.handle.subscribe()));
                     }
                 }
                 Phase::Over => {
-                    let (automa, id) = (self.automa.clone(), self.id);
-                    let open = move || automa.runner()?.log(id, true);
+                    let (automa, id, attempt) = (self.automa.clone(), self.id, self.attempt);
+                    let open = move || automa.runner()?.log(id, attempt, true);
                     return Ok(Log::Finished(blocking::run(open).await?));
                 }
             }
         }
     }
 
-    /// Waits until the execution has ended.
+    /// Waits until the attempt has ended.
     async fn over(&mut self) -> Result<()> {
         while !matches!(self.phase()?, Phase::Over) {
             self.changed().await;
@@ -125,6 +137,8 @@ impl Follow {
     fn phase(&self) -> Result<Phase> {
         let state = || -> Result<State> {
             let found = self.automa.store.look(|view| store::executions::get(view, self.id))?;
+            // Whatever comes after an attempt, that has ended.
+            let found = found.filter(|execution| execution.attempt == self.attempt);
             Ok(found.map_or(State::Lost, |execution| execution.state))
         };
         let runner = self.automa.runner()?;

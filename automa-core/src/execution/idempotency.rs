@@ -50,14 +50,19 @@ impl Key {
         new: &NewExecution,
         parameters: Option<&str>,
     ) -> Result<Self> {
-        let NewExecution { program, parameters: _, limits, network, idempotency_key: _ } = new;
+        let NewExecution { program, parameters: _, limits, network, dispatch, idempotency_key: _ } =
+            new;
         let program = match program {
             Program::Script { id, version } => (Some((id, version)), None),
             Program::Code { language, source } => (None, Some((language, source))),
         };
         let request = (program, parameters, limits);
         // What came later is part of it only where it is used: keys from before stay as they are.
-        let request = if network.is_empty() { hash(&request) } else { hash(&(request, network)) }?;
+        let request = match (network.is_empty(), dispatch.is_empty()) {
+            (true, true) => hash(&request),
+            (false, true) => hash(&(request, network)),
+            (_, false) => hash(&(request, network, dispatch)),
+        }?;
         Ok(Self { key: hash(&(user, key))?, request })
     }
 

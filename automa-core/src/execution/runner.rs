@@ -1,51 +1,64 @@
-//! Runs executions: takes what is queued and starts it when a slot is free. One task keeps the queue;
-//! each execution has a task of its own (`run`), which holds its slot as long as it lives.
+//! Runs executions: `dispatch` decides what starts by the rules of the [queue](super::queue), and
+//! each execution that runs has a task of its own (`run`), which holds its slot as long as it lives.
 //!
-//! The queue is told by the store's own events what was accepted: whoever submitted need not live on
-//! for it, and what an event misses is read from the store. What is submitted while a slot is free
-//! and nothing waits for one does not go through the queue: it is accepted and started in one change.
+//! What waits is in the store, and the queue is made from it at the start; from then on everything
+//! that makes an execution wait goes through here, and tells the queue once it is durable. What is
+//! submitted while a slot is free and nothing goes before it is accepted and started in one change.
 
+mod dispatch;
 mod run;
 mod sandboxes;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
     fmt,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use automa_sandbox::Protection;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 
+pub(super) use self::dispatch::Accepted;
+use self::dispatch::Line;
 pub(crate) use self::sandboxes::Sandboxes;
 use super::{
-    ArtifactFiles, Ending, Execution, State,
+    Admission, ArtifactFiles, Ending, Execution, GRACE, State, Waiting,
+    attempt::{Conclusion, log_name},
     log::{LogError, LogHandle, LogReader, recover},
+    queue::{Limits, Queue},
 };
 use crate::{
     Error, Result,
     clock::Clock,
-    error::StoreError,
-    event::{Event, Subscription},
+    event::Event,
     health::EngineHealth,
     id::ExecutionId,
-    store::{
-        self, Store,
-        change::{Change, Snapshot},
-    },
+    store::{self, Store, change::Change},
 };
 
 /// What the handles of an Automa share.
 pub(crate) struct Runner {
     dispatcher: Mutex<Option<JoinHandle<()>>>,
     running: Arc<Running>,
+}
+
+/// What runs them needs to know.
+pub(crate) struct RunnerConfig {
+    /// The directory of logs.
+    pub(crate) logs: PathBuf,
+    /// What scripts left.
+    pub(crate) artifacts: ArtifactFiles,
+    /// How many executions of one user run at the same time.
+    pub(crate) per_user: Option<usize>,
+    /// Whether the host has enough for more.
+    pub(crate) admission: Admission,
 }
 
 impl fmt::Debug for Runner {
@@ -62,96 +75,75 @@ struct Running {
     logs: PathBuf,
     artifacts: ArtifactFiles,
     live: Mutex<HashMap<ExecutionId, Live>>,
-    /// A permit for each execution that may run at the same time.
-    slots: Arc<Semaphore>,
-    /// How many wait for one.
-    waiting: AtomicUsize,
+    line: Mutex<Line>,
+    /// Something may start now.
+    changed: Notify,
+    /// How many tasks there are.
+    tasks: watch::Sender<usize>,
     stop: watch::Sender<bool>,
 }
 
-/// The right to run one execution.
-pub(super) struct Slot(
-    #[expect(dead_code, reason = "given back when dropped")] OwnedSemaphorePermit,
-);
-
 /// An execution that a task has taken on.
 struct Live {
-    cancel: watch::Sender<bool>,
+    /// Once it is to end, the time that it has to do so by itself.
+    cancel: watch::Sender<Option<Duration>>,
     /// `None` until its log is made.
-    log: watch::Sender<Option<LogHandle>>,
+    log: watch::Sender<Option<LiveLog>>,
+}
+
+/// The log of an attempt that runs.
+pub(super) struct LiveLog {
+    pub(super) attempt: u32,
+    pub(super) handle: LogHandle,
 }
 
 impl Runner {
-    /// Records what a former process left running as lost, and begins with what is queued.
+    /// Concludes what a former process left running, and begins with what is queued.
     pub(crate) async fn start(
         sandboxes: Sandboxes,
         store: Store,
         clock: Arc<dyn Clock>,
-        (logs, artifacts): (PathBuf, ArtifactFiles),
+        config: RunnerConfig,
     ) -> Result<Arc<Self>> {
+        let RunnerConfig { logs, artifacts, per_user, admission } = config;
+        let limits = Limits { slots: sandboxes.slots(), per_user };
         let running = Arc::new(Running {
-            slots: Arc::new(Semaphore::new(sandboxes.slots())),
             sandboxes,
             store,
             clock,
             logs,
             artifacts,
             live: Mutex::default(),
-            waiting: AtomicUsize::new(0),
+            line: Mutex::new(Line::new(Queue::new(limits), admission)),
+            changed: Notify::new(),
+            tasks: watch::Sender::new(0),
             stop: watch::Sender::new(false),
         });
-        // Before what is queued is read: what comes meanwhile is told twice rather than not at all.
-        let events = running.store.subscribe();
-        let queue = running.reconcile().await?.into();
+        running.reconcile().await?;
         #[expect(clippy::disallowed_methods, reason = "joined by `stop`")]
-        let dispatcher = tokio::spawn(running.clone().dispatch(queue, events));
+        let dispatcher = tokio::spawn(running.clone().dispatch());
         Ok(Arc::new(Self { dispatcher: Mutex::new(Some(dispatcher)), running }))
     }
 
-    /// A slot, if one is free and nothing waits for it.
-    pub(super) fn free_slot(&self) -> Option<Slot> {
-        let running = &self.running;
-        if *running.stop.borrow() || running.waiting.load(Ordering::Relaxed) > 0 {
-            return None;
-        }
-        running.slots.clone().try_acquire_owned().ok().map(Slot)
+    /// Asks an execution to end within a time: it does not wait any more, or is ended if it runs.
+    pub(super) fn cancel(&self, id: ExecutionId, grace: Duration) {
+        self.running.cancel(id, grace);
     }
 
-    /// Makes the change that accepts an execution as started, and runs it, whether or not anyone
-    /// waits here. A `change` that gives another execution starts nothing.
-    pub(super) async fn start_in<F>(
-        &self,
-        slot: Slot,
-        id: ExecutionId,
-        change: F,
-    ) -> Result<Execution>
-    where
-        F: FnMut(&mut Change) -> Result<Execution> + Send + 'static,
-    {
-        let running = self.running.clone();
-        let (tell, accepted) = oneshot::channel();
-        #[expect(clippy::disallowed_methods, reason = "joined by its slot: `stop`")]
-        tokio::spawn(async move {
-            running.accept_and_run(id, change, tell).await;
-            drop(slot);
-        });
-        accepted.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+    /// Why an execution waits; `None` if it does not.
+    pub(super) fn why(&self, id: ExecutionId) -> Option<Waiting> {
+        self.running.line().queue.why(id)
     }
 
-    /// Asks an execution to end, if it runs.
-    pub(super) fn cancel(&self, id: ExecutionId) {
-        if let Some(live) = self.running.live().get(&id) {
-            live.cancel.send_replace(true);
+    /// The log of an attempt, which may still be written. One that was never begun has an empty one,
+    /// to which nothing is added if it has `ended`.
+    pub(super) fn log(&self, id: ExecutionId, attempt: u32, ended: bool) -> Result<LogReader> {
+        if let Some(log) = self.live_log(id)
+            && let Some(log) = log.borrow().as_ref().filter(|log| log.attempt == attempt)
+        {
+            return Ok(log.handle.reader());
         }
-    }
-
-    /// The log of an execution, which may still be written. One that was never begun has an empty
-    /// one, to which nothing is added if it has `ended`.
-    pub(super) fn log(&self, id: ExecutionId, ended: bool) -> Result<LogReader> {
-        if let Some(log) = self.live_log(id).and_then(|log| log.borrow().clone()) {
-            return Ok(log.reader());
-        }
-        let path = self.running.log_path(id);
+        let path = self.running.log_path(id, attempt);
         match LogReader::open(&path) {
             Err(error) if is_missing(&error) => Ok(LogReader::empty(path, ended)?),
             result => Ok(result?),
@@ -164,7 +156,7 @@ impl Runner {
     }
 
     /// The log of an execution that a task has taken on, once it is made.
-    pub(super) fn live_log(&self, id: ExecutionId) -> Option<watch::Receiver<Option<LogHandle>>> {
+    pub(super) fn live_log(&self, id: ExecutionId) -> Option<watch::Receiver<Option<LiveLog>>> {
         self.running.live().get(&id).map(|live| live.log.subscribe())
     }
 
@@ -181,8 +173,15 @@ impl Runner {
     /// Asks everything that runs to end.
     pub(crate) fn cancel_all(&self) {
         for live in self.running.live().values() {
-            live.cancel.send_replace(true);
+            live.cancel(GRACE);
         }
+    }
+
+    /// Whether nothing more happens by itself, given how many sandboxes there are.
+    #[cfg(test)]
+    fn is_quiet(&self, now: jiff::Timestamp, sandboxes: usize) -> bool {
+        let tasks = *self.running.tasks.borrow();
+        tasks == sandboxes && self.running.line().is_quiet(now, sandboxes)
     }
 
     /// Starts nothing more and waits for what runs.
@@ -194,45 +193,12 @@ impl Runner {
             // A panic in it was reported when it happened.
             let _ = dispatcher.await;
         }
-        // All slots together mean that no task is left.
-        let all = u32::try_from(running.sandboxes.slots()).unwrap_or(u32::MAX);
-        let _all = running.slots.acquire_many(all).await;
-        running.slots.close();
+        // Its other end lives as long as `running`.
+        let _ = running.tasks.subscribe().wait_for(|tasks| *tasks == 0).await;
     }
 }
 
 impl Running {
-    /// Starts what is queued, one execution for each free slot, until told to stop.
-    async fn dispatch(self: Arc<Self>, mut queue: VecDeque<ExecutionId>, mut events: Subscription) {
-        let mut stop = self.stop.subscribe();
-        loop {
-            self.waiting.store(queue.len(), Ordering::Relaxed);
-            tokio::select! {
-                () = told(&mut stop) => break,
-                event = events.next() => match event {
-                    Some(Event::ExecutionChanged { id, state: State::Queued }) => {
-                        queue.push_back(id);
-                    }
-                    Some(Event::Missed(_)) => match self.queued().await {
-                        Ok(queued) => queue = queued.into(),
-                        Err(error) => tracing::error!(%error, "what is queued could not be read"),
-                    },
-                    Some(_) => {}
-                    None => break,
-                },
-                slot = self.slots.clone().acquire_owned(), if !queue.is_empty() => {
-                    let (Ok(slot), Some(id)) = (slot, queue.pop_front()) else { break };
-                    let running = self.clone();
-                    #[expect(clippy::disallowed_methods, reason = "joined by its slot: `stop`")]
-                    tokio::spawn(async move {
-                        running.run_queued(id).await;
-                        drop(slot);
-                    });
-                }
-            }
-        }
-    }
-
     fn live(&self) -> MutexGuard<'_, HashMap<ExecutionId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,68 +206,98 @@ impl Running {
     /// Takes an execution on, before it is recorded as running, from when on it can be cancelled;
     /// `None` if another task has.
     fn enter(&self, id: ExecutionId) -> Option<Entered<'_>> {
-        let cancel = watch::Sender::new(false);
+        let cancel = watch::Sender::new(None);
         let cancelled = cancel.subscribe();
         match self.live().entry(id) {
             Entry::Occupied(_) => return None,
             Entry::Vacant(free) => free.insert(Live { cancel, log: watch::Sender::default() }),
         };
-        Some(Entered { running: self, id, cancelled })
+        Some(Entered { running: self, id, cancelled, cpu_ms: None })
     }
 
-    fn log_path(&self, id: ExecutionId) -> PathBuf {
-        self.logs.join(format!("{id}.log"))
+    fn cancel(&self, id: ExecutionId, grace: Duration) {
+        self.line().queue.remove(id);
+        if let Some(live) = self.live().get(&id) {
+            live.cancel(grace);
+        }
+        self.changed.notify_one();
     }
 
-    /// Ends what a former process was running; returns what is queued, oldest first.
-    async fn reconcile(&self) -> Result<Vec<ExecutionId>> {
-        let now = self.clock.now();
+    fn log_path(&self, id: ExecutionId, attempt: u32) -> PathBuf {
+        self.logs.join(log_name(id, attempt))
+    }
+
+    /// Ends what a former process was running, and queues what waits.
+    async fn reconcile(&self) -> Result<()> {
+        let (now, random) = (self.clock.now(), self.random());
         let change = move |change: &mut Change| {
-            let mut lost = Vec::new();
-            for id in store::executions::in_state(change, State::Running)? {
-                let Some(mut execution) = store::executions::get(change, id)? else { continue };
-                lost.push((id, execution.attempt));
-                execution.state = State::Lost;
-                execution.finished_at = Some(now);
-                execution.ending = Some(Ending::unknown("was lost: Automa ended while it ran"));
-                store::executions::put(change, &execution)?;
-                change.emit(Event::ExecutionChanged { id, state: State::Lost });
+            let lost = store::executions::in_state(change, State::Running)?;
+            for (execution, times) in lost.iter().zip(0..) {
+                let mut execution = execution.clone();
+                let random = random.rotate_left(times);
+                let (id, attempt) = (execution.id, execution.attempt);
+                let ending = Ending::unknown("was lost: Automa ended while it ran");
+                let end = Conclusion { attempt, state: State::Lost, ending, at: now, random };
+                end.record(change, &mut execution)?;
+                change.emit(Event::ExecutionChanged { id, state: execution.state });
             }
             Ok::<_, Error>((store::executions::in_state(change, State::Queued)?, lost))
         };
         let (queued, lost) = self.store.write(change).await?;
-        for (id, attempt) in lost {
+        for Execution { id, attempt, .. } in lost {
             // It may have been killed after it kept files and before it recorded them.
             if let Err(error) = self.artifacts.remove(id, attempt) {
                 tracing::error!(%id, %error, "artifacts without a record could not be removed");
             }
-            match recover(self.log_path(id)) {
+            match recover(self.log_path(id, attempt)) {
                 Ok(_) => {}
                 // It was killed before it made its log.
                 Err(error) if is_missing(&error) => {}
                 Err(error) => tracing::error!(%id, %error, "a log could not be recovered"),
             }
         }
-        Ok(queued)
+        let mut line = self.line();
+        for execution in queued {
+            line.queue.accept(execution.entry(), now);
+        }
+        Ok(())
     }
 
-    /// What is queued, oldest first.
-    async fn queued(&self) -> Result<Vec<ExecutionId>> {
-        let find = |view: &Snapshot| Ok(store::executions::in_state(view, State::Queued)?);
-        self.store.read(find).await
+    fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.clock.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
     }
 }
 
-/// A task's hold on an execution.
+impl Live {
+    /// Asks it to end; asked again, the shorter time counts.
+    fn cancel(&self, grace: Duration) {
+        let shorter = |asked: Option<Duration>| asked.is_none_or(|before| grace < before);
+        self.cancel.send_if_modified(|asked| {
+            let changes = shorter(*asked);
+            if changes {
+                *asked = Some(grace);
+            }
+            changes
+        });
+    }
+}
+
+/// A task's hold on an execution, and on the slot that it runs in.
 struct Entered<'a> {
     running: &'a Running,
     id: ExecutionId,
-    cancelled: watch::Receiver<bool>,
+    cancelled: watch::Receiver<Option<Duration>>,
+    /// What it used, once it was started and has ended.
+    cpu_ms: Option<u64>,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.running.live().remove(&self.id);
+        self.running.line().queue.ended(self.id, self.cpu_ms);
+        self.running.changed.notify_one();
     }
 }
 

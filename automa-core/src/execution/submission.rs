@@ -1,10 +1,12 @@
 //! Submitting: what is asked for is checked, and accepted in one durable change.
 
 use automa_sandbox::Destination;
+use jiff::Timestamp;
 
 use super::{
-    Execution, Executions, LimitsRequest, Parameters, State, Work, idempotency::Key, network,
-    not_found, parameters,
+    Dispatch, DispatchRequest, DispatchRules, Execution, Executions, LimitsRequest, OnConflict,
+    Parameters, Place, Retry, State, Work, idempotency::Key, network, not_found, parameters,
+    runner::Accepted,
 };
 use crate::{
     Error, Result,
@@ -44,6 +46,8 @@ pub struct NewExecution {
     /// What it may reach over TCP: at most 64 destinations with at most 32 different ports. With
     /// none there is no network.
     pub network: Vec<Destination>,
+    /// When it has its turn.
+    pub dispatch: DispatchRequest,
     /// With a key, 1 to 255 visible ASCII characters, the same request of the same user within 24
     /// hours is this one: it is answered with the execution that there is already.
     pub idempotency_key: Option<String>,
@@ -90,12 +94,13 @@ impl NewExecution {
     }
 
     fn of(program: Program) -> Self {
-        let limits = LimitsRequest::default();
-        Self { program, parameters: None, limits, network: Vec::new(), idempotency_key: None }
+        let (limits, dispatch) = (LimitsRequest::default(), DispatchRequest::default());
+        let network = Vec::new();
+        Self { program, parameters: None, limits, network, dispatch, idempotency_key: None }
     }
 
     /// The parameters as JSON text.
-    fn check(&self) -> Result<Option<String>> {
+    fn check(&self, now: Timestamp) -> Result<Option<String>> {
         let mut errors = Vec::new();
         if let Program::Code { source, .. } = &self.program
             && source.len() > SOURCE_MAX
@@ -109,6 +114,7 @@ impl NewExecution {
         });
         self.limits.check(&mut errors);
         network::check(&self.network, &mut errors);
+        self.dispatch.check(now, &mut errors);
         if let Some(key) = &self.idempotency_key {
             Key::check(key, &mut errors);
         }
@@ -123,9 +129,39 @@ struct Submission {
     script: Option<(ScriptId, u32)>,
     script_name: Option<String>,
     work: Work,
-    attempt: u32,
     rerun_of: Option<ExecutionId>,
     key: Option<Key>,
+    turn: Turn,
+}
+
+/// When an execution has its turn, and what of that only counts at its beginning and at its end.
+#[derive(Default)]
+struct Turn {
+    dispatch: Dispatch,
+    retry: Option<Retry>,
+    on_conflict: Option<OnConflict>,
+}
+
+impl Turn {
+    /// What is asked for, over what the script says.
+    fn new(asked: &DispatchRequest, rules: &DispatchRules, now: Timestamp) -> Self {
+        let retry = asked.retry.as_ref().or(rules.retry.as_ref());
+        let retry = retry.filter(|retry| retry.attempts > 1).cloned();
+        let dispatch = Dispatch {
+            priority: asked.priority.unwrap_or(rules.priority),
+            deadline: asked.deadline(now),
+            max_attempts: retry.as_ref().map_or(1, |retry| retry.attempts),
+            ..Dispatch::default()
+        };
+        Self { dispatch, retry, on_conflict: None }
+    }
+
+    /// With a place among those that are counted together.
+    fn placed(mut self, place: Option<Place>, rules: &DispatchRules) -> Self {
+        self.dispatch.concurrency = place;
+        self.on_conflict = rules.concurrency.as_ref().map(|rule| rule.on_conflict);
+        self
+    }
 }
 
 impl Executions<'_> {
@@ -138,8 +174,8 @@ impl Executions<'_> {
     /// store's.
     pub async fn submit(&self, new: NewExecution) -> Result<Execution> {
         self.actor.require(Permission::Execute)?;
-        let json = new.check()?;
         let (user, now) = (self.actor.user, self.automa.clock.now());
+        let json = new.check(now)?;
         let key = |key: &String| Key::new(key, user, &new, json.as_deref());
         let key = new.idempotency_key.as_ref().map(key).transpose()?;
         // What it was the first time counts, whatever has become of its script.
@@ -148,30 +184,41 @@ impl Executions<'_> {
         {
             return Ok(before);
         }
-        let NewExecution { program, parameters, limits, network, .. } = new;
+        let NewExecution { program, parameters, limits, network, dispatch, .. } = new;
         let submission = match program {
-            Program::Code { language, source } => Submission {
-                language,
-                script: None,
-                script_name: None,
-                work: Work { source: Some(source), parameters: json, limits, network },
-                attempt: 1,
-                rerun_of: None,
-                key,
-            },
+            Program::Code { language, source } => {
+                if dispatch.concurrency_key.is_some() {
+                    return Err(no_concurrency());
+                }
+                Submission {
+                    language,
+                    script: None,
+                    script_name: None,
+                    work: Work { source: Some(source), parameters: json, limits, network },
+                    rerun_of: None,
+                    key,
+                    turn: Turn::new(&dispatch, &DispatchRules::default(), now),
+                }
+            }
             Program::Script { id, version } => {
                 let find = move |view: &Snapshot| {
                     let (script, version) = script::find_version(view, id, version)?;
                     check_by_schema(&version, parameters.as_ref())?;
-                    let limits = limits.over(version.limits);
+                    let (limits, rules) = (limits.over(version.limits), &version.dispatch);
+                    let given = dispatch.concurrency_key.as_deref();
+                    if given.is_some() && rules.concurrency.is_none() {
+                        return Err(no_concurrency());
+                    }
+                    let rule = rules.concurrency.as_ref();
+                    let place = rule.and_then(|it| it.place(id, parameters.as_ref(), given));
                     Ok::<_, Error>(Submission {
                         language: version.language,
                         script: Some((id, version.number)),
                         script_name: Some(script.name),
                         work: Work { source: None, parameters: json, limits, network },
-                        attempt: 1,
                         rerun_of: None,
                         key,
+                        turn: Turn::new(&dispatch, rules, now).placed(place, rules),
                     })
                 };
                 self.automa.store.read(find).await?
@@ -180,8 +227,8 @@ impl Executions<'_> {
         self.accept(submission).await
     }
 
-    /// Runs once more what an execution ran, in the same version and with the same limits, but for
-    /// what is to be different.
+    /// Runs once more what an execution ran, in the same version, with the same limits, priority and
+    /// retries, but for what is to be different.
     ///
     /// # Errors
     ///
@@ -195,15 +242,30 @@ impl Executions<'_> {
         let mut errors = Vec::new();
         network::check(network.as_deref().unwrap_or_default(), &mut errors);
         FieldError::none_of(errors)?;
+        let now = self.automa.clock.now();
         let find = move |view: &Snapshot| {
             let before = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
             let mut work = store::executions::work(view, id)?.ok_or_else(|| not_found(id))?;
             if let Some(parameters) = &parameters {
                 work.parameters = Some(parameters::check(parameters).map_err(Error::Invalid)?);
-                if let Some((id, number)) = before.script {
-                    let (_, version) = script::find_version(view, id, Some(number))?;
-                    check_by_schema(&version, Some(parameters))?;
-                }
+            }
+            let asked = DispatchRequest {
+                priority: Some(before.dispatch.priority),
+                retry: store::executions::retry(view, id)?,
+                ..DispatchRequest::default()
+            };
+            let mut turn = Turn::new(&asked, &DispatchRules::default(), now);
+            if let Some((script, number)) = before.script {
+                let (_, version) = script::find_version(view, script, Some(number))?;
+                let rule = version.dispatch.concurrency.as_ref();
+                let place = match &parameters {
+                    None => before.dispatch.concurrency,
+                    Some(parameters) => {
+                        check_by_schema(&version, Some(parameters))?;
+                        rule.and_then(|rule| rule.place(script, Some(parameters), None))
+                    }
+                };
+                turn = turn.placed(place, &version.dispatch);
             }
             if let Some(network) = network {
                 work.network = network;
@@ -213,9 +275,9 @@ impl Executions<'_> {
                 script: before.script,
                 script_name: before.script_name,
                 work,
-                attempt: 1,
                 rerun_of: Some(id),
                 key: None,
+                turn,
             })
         };
         let submission = self.automa.store.read(find).await?;
@@ -227,51 +289,102 @@ impl Executions<'_> {
         let clock = &*self.automa.clock;
         let (id, now) = (ExecutionId::generate(clock), clock.now());
         let entry = Entry::new(clock, self.actor, Action::ExecutionSubmitted(id));
-        let Submission { language, script, script_name, work, attempt, rerun_of, key } = submission;
-        // With a slot it is accepted and started in one change.
-        let slot = runner.free_slot();
-        let state = if slot.is_some() { State::Running } else { State::Queued };
+        let Submission { language, script, script_name, work, rerun_of, key, turn } = submission;
+        let Turn { dispatch, retry, on_conflict } = turn;
         let execution = Execution {
             id,
-            state,
+            state: State::Queued,
             language,
             script,
             script_name,
             requested_by: self.actor.name.clone(),
             user: self.actor.user,
             created_at: now,
-            started_at: slot.is_some().then_some(now),
+            started_at: None,
             finished_at: None,
-            attempt,
+            attempt: 1,
             rerun_of,
             ending: None,
+            dispatch,
         };
-        let change = move |change: &mut Change| {
+        let waits = execution.entry();
+        // With a slot it is accepted and started in one change.
+        let change = move |change: &mut Change, starts: bool| {
             // Here, where nobody comes between: of several at the same time one is the first.
             if let Some(key) = &key
-                && let Some(before) = key.find(change, execution.created_at)?
+                && let Some(execution) = key.find(change, execution.created_at)?
             {
-                return Ok(before);
+                return Ok(Accepted { execution, replaced: Vec::new() });
             }
             if let Some((script, _)) = execution.script {
                 // It may have been deleted meanwhile.
                 script::find(change, script)?;
             }
+            let mut execution = execution.clone();
+            if starts {
+                (execution.state, execution.started_at) = (State::Running, Some(now));
+            }
+            let replaced = make_room(change, &mut execution, on_conflict)?;
             store::executions::put(change, &execution)?;
             store::executions::put_work(change, id, &work)?;
+            if let Some(retry) = &retry {
+                store::executions::put_retry(change, id, retry)?;
+            }
             store::audit::add(change, &entry)?;
             if let Some(key) = &key {
                 key.put(change, &execution)?;
             }
-            change.emit(Event::ExecutionChanged { id, state });
-            Ok::<_, Error>(execution.clone())
+            change.emit(Event::ExecutionChanged { id, state: execution.state });
+            Ok(Accepted { execution, replaced })
         };
-        match slot {
-            Some(slot) => runner.start_in(slot, id, change).await,
-            // From the change's event on it is the runner's, whether or not anyone waits here.
-            None => self.automa.store.write(change).await,
-        }
+        runner.accept(waits, change).await
     }
+}
+
+/// Applies the rule for one that would be too many of those that are counted together: it is skipped,
+/// or takes the places of the oldest, of which those are returned that run.
+fn make_room(
+    change: &mut Change,
+    execution: &mut Execution,
+    on_conflict: Option<OnConflict>,
+) -> Result<Vec<ExecutionId>> {
+    let (Some(place), Some(rule)) = (execution.dispatch.concurrency, on_conflict) else {
+        return Ok(Vec::new());
+    };
+    if !matches!(rule, OnConflict::Skip | OnConflict::Replace) {
+        return Ok(Vec::new());
+    }
+    let (id, now) = (execution.id, execution.created_at);
+    let open = store::executions::open_of_key(change, place.key)?;
+    let limit = usize::try_from(place.limit).unwrap_or(usize::MAX);
+    let excess = (open.len() + 1).saturating_sub(limit);
+    if rule == OnConflict::Skip {
+        if excess > 0 {
+            let cause = format!("was skipped: {} of it waits or runs already", open.len());
+            execution.end_unstarted(State::Cancelled, now, &cause);
+        }
+        return Ok(Vec::new());
+    }
+    let mut running = Vec::new();
+    for &old in &open[..excess] {
+        let Some(mut old) = store::executions::get(change, old)? else { continue };
+        old.dispatch.replaced_by = Some(id);
+        if old.state == State::Queued {
+            let cause = format!("was cancelled, because execution {id} replaced it");
+            old.end_unstarted(State::Cancelled, now, &cause);
+        } else {
+            old.dispatch.cancelled_at = old.dispatch.cancelled_at.or(Some(now));
+            running.push(old.id);
+        }
+        store::executions::put(change, &old)?;
+        change.emit(Event::ExecutionChanged { id: old.id, state: old.state });
+    }
+    Ok(running)
+}
+
+fn no_concurrency() -> Error {
+    let reason = "is for scripts that say how many may run at the same time";
+    Error::Invalid(vec![FieldError::new("concurrency_key", reason)])
 }
 
 /// Refuses parameters that a version's schema does not allow.

@@ -16,6 +16,7 @@ fn operations_can_wait_on_any_thread(executions: &Executions<'_>, follow: &mut F
     sent(executions.rerun(id, Rerun::default()));
     sent(executions.wait(id, Instant::now()));
     sent(executions.cancel(id));
+    sent(executions.cancel_within(id, GRACE));
     sent(executions.program(id));
     sent(executions.list(Filter::default(), PageRequest::default()));
     sent(follow.next(1));
@@ -50,6 +51,29 @@ fn stored_bytes_stay_as_they_are() {
             peak_memory_bytes: Some(1 << 20),
             output_bytes: 7,
         }),
+        dispatch: Dispatch::default(),
+    };
+    assert_reads(EXECUTION_V1, &execution);
+    let place = Place { key: [7; 16], limit: 2 };
+    let execution = Execution {
+        dispatch: Dispatch {
+            priority: -3,
+            deadline: Some(clock.now()),
+            not_before: Some(clock.now()),
+            max_attempts: 4,
+            concurrency: Some(place),
+            cancelled_at: Some(clock.now()),
+            replaced_by: Some(id),
+        },
+        ..execution
+    };
+    let retry = Retry::default();
+    let attempt = Attempt {
+        number: 1,
+        state: State::Lost,
+        started_at: Some(clock.now()),
+        finished_at: clock.now(),
+        ending: execution.ending.clone().unwrap(),
     };
     let limits = LimitsRequest {
         wall_ms: Some(1000),
@@ -66,11 +90,14 @@ fn stored_bytes_stay_as_they_are() {
     let work = Work { network: network.into(), ..old.clone().into() };
     let submitted = Submitted { execution: id, request: [7; 32], expires_at: clock.now() };
     let report = Report { json: "{}".to_owned() };
-    for damaged in [&[][..], &[0], &[3, 3], &[1, 255]] {
+    for damaged in [&[][..], &[0], &[3, 3], &[2, 255], &[1, 255]] {
+        assert!(Retry::decode(damaged).is_err() && Attempt::decode(damaged).is_err());
         assert!(Execution::decode(damaged).is_err() && Work::decode(damaged).is_err());
         assert!(Submitted::decode(damaged).is_err() && Report::decode(damaged).is_err());
     }
-    assert_bytes(&execution, EXECUTION_V1);
+    assert_bytes(&execution, EXECUTION_V2);
+    assert_bytes(&retry, RETRY_V1);
+    assert_bytes(&attempt, ATTEMPT_V1);
     assert_bytes(&work, WORK_V2);
     assert_reads(WORK_V1, &Work::from(old));
     let artifact = Artifact { name: "a/b".to_owned(), size: 300, sha256: [7; 32], start: 4096 };
@@ -96,6 +123,9 @@ fn stored_bytes_stay_as_they_are() {
 }
 
 const EXECUTION_V1: &str = "01019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0301067265706f727403616e6e00808082e288d2a30601808082e288d2a306000201019b76daa8007000815c0289ec2d0a91012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007";
+const EXECUTION_V2: &str = "02019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0301067265706f727403616e6e00808082e288d2a30601808082e288d2a306000201019b76daa8007000815c0289ec2d0a91012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007fd01808082e288d2a30601808082e288d2a3060401070707070707070707070707070707070201808082e288d2a30601019b76daa8007000815c0289ec2d0a91";
+const RETRY_V1: &str = "0103e807e0a71200000000000000400103030406";
+const ATTEMPT_V1: &str = "01010701808082e288d2a306808082e288d2a3062874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007";
 const WORK_V1: &str =
     "0101077072696e74282901077b2261223a317d01e80701ac0201000000000000e03f018080802001090180804000";
 const WORK_V2: &str = "0201077072696e74282901077b2261223a317d01e80701ac0201000000000000e03f01808080200109018080400002112a2e6578616d706c652e636f6d3a343433105b323030313a6462383a3a315d3a3830";

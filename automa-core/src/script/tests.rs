@@ -3,8 +3,12 @@ use crate::{
     Builder,
     actor::{Origin, Role},
     clock::TestClock,
+    execution::{Concurrency, OnConflict, Retry},
     page::Limit,
-    store::record::{Record, golden::assert_bytes},
+    store::record::{
+        Record,
+        golden::{assert_bytes, assert_reads},
+    },
 };
 
 fn automa() -> Automa {
@@ -197,9 +201,11 @@ async fn every_wrong_field_is_named() {
         source: "x".repeat((1 << 20) + 1),
         parameters_schema: Some("[]".to_owned()),
         limits: LimitsRequest { pids: Some(0), ..LimitsRequest::default() },
+        dispatch: DispatchRules { priority: 101, ..DispatchRules::default() },
     };
     let error = scripts.create(new).await.unwrap_err();
-    let all = ["name", "description", "tags", "source", "parameters_schema", "limits.pids"];
+    let all =
+        ["name", "description", "tags", "source", "parameters_schema", "limits.pids", "priority"];
     assert_eq!(fields(&error), all);
     assert!(error.to_string().starts_with("name: must be one line"), "{error}");
     let at_the_limit =
@@ -291,19 +297,27 @@ fn stored_bytes_stay_as_they_are() {
         limits: LimitsRequest { wall_ms: Some(1000), ..LimitsRequest::default() },
         author: "ann".to_owned(),
         created_at: now,
+        dispatch: DispatchRules::default(),
     };
+    assert_reads(VERSION_V1, &version);
+    let concurrency =
+        Concurrency { limit: 2, key: Some("region".to_owned()), on_conflict: OnConflict::Skip };
+    let (concurrency, retry) = (Some(concurrency), Some(Retry::default()));
+    let version =
+        Version { dispatch: DispatchRules { priority: 7, concurrency, retry }, ..version };
     let entry = Entry::new(&clock, &admin, Action::ScriptVersionAdded(id, 2));
-    for damaged in [&[][..], &[0], &[2, 3], &[1, 255]] {
+    for damaged in [&[][..], &[0], &[3, 3], &[2, 255], &[1, 255]] {
         assert!(Script::decode(damaged).is_err() && Version::decode(damaged).is_err());
         assert!(Entry::decode(damaged).is_err());
     }
     assert_bytes(&script, SCRIPT_V1);
-    assert_bytes(&version, VERSION_V1);
+    assert_bytes(&version, VERSION_V2);
     assert_bytes(&entry, ENTRY_V1);
     assert_bytes(&Deleted { script, at: now }, DELETED_V1);
 }
 
 const SCRIPT_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306";
 const VERSION_V1: &str = "01019b76daa8007000815c0289ec2d0a910201077072696e74282901117b2274797065223a226f626a656374227d01e80700000000000003616e6e808082e288d2a306";
+const VERSION_V2: &str = "02019b76daa8007000815c0289ec2d0a910201077072696e74282901117b2274797065223a226f626a656374227d01e80700000000000003616e6e808082e288d2a3060701020106726567696f6e020103e807e0a71200000000000000400103030406";
 const DELETED_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306808082e288d2a306";
 const ENTRY_V1: &str = "01019b76daa8007001a7ec8e65a18debbe808082e288d2a30603616e6e000402019b76daa8007000815c0289ec2d0a910200";

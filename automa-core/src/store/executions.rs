@@ -1,7 +1,10 @@
 //! Tables `executions`: `execution id -> execution`; `execution_work`: what each is to run;
-//! `execution_reports`: what its sandbox reported. And what lists and counts read, so that none of
-//! them goes through all executions: indexes by state, by script, by both, by who asked, and by
-//! duration (`find`); and `execution_counts`: `state -> how many`.
+//! `execution_reports`: what its sandbox reported; `execution_retries`: when those are tried again
+//! that may be; `execution_attempts`: `(execution id, number) -> attempt`, those that were followed
+//! by another. And what lists and counts read, so that none of them goes through all executions:
+//! indexes by state, by script, by both, by who asked, and by duration (`find`);
+//! `executions_open_by_key`: those that wait or run and have a concurrency key; and
+//! `execution_counts`: `state -> how many`.
 
 mod find;
 
@@ -16,7 +19,9 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    execution::{Count, Counts, Execution, Filter, Report, State, Work, WorkV1},
+    execution::{
+        Attempt, Count, Counts, Execution, ExecutionV1, Filter, Report, Retry, State, Work, WorkV1,
+    },
     id::{ExecutionId, ScriptId},
     page::{Page, PageRequest},
 };
@@ -24,6 +29,8 @@ use crate::{
 const EXECUTIONS: Table<ExecutionId, Execution> = Table::new();
 const WORK: Table<ExecutionId, Work> = Table::new();
 const REPORTS: Table<ExecutionId, Report> = Table::new();
+const RETRIES: Table<ExecutionId, Retry> = Table::new();
+const ATTEMPTS: Table<(ExecutionId, u32), Attempt> = Table::new();
 const BY_STATE: Index<(u8, ExecutionId)> = Index::new("executions_by_state");
 const BY_SCRIPT: Index<(ScriptId, ExecutionId)> = Index::new("executions_by_script");
 const BY_SCRIPT_AND_STATE: Index<(ScriptId, u8, ExecutionId)> =
@@ -32,11 +39,19 @@ const BY_SCRIPT_AND_STATE: Index<(ScriptId, u8, ExecutionId)> =
 const BY_REQUESTER: Index<(Requester, ExecutionId)> = Index::new("executions_by_requester");
 /// Only of those that took a second or more, by the class of their duration.
 const BY_DURATION: Index<(u8, ExecutionId)> = Index::new("executions_by_duration");
+const OPEN_BY_KEY: Index<([u8; 16], ExecutionId)> = Index::new("executions_open_by_key");
 const COUNTS: TableDefinition<'static, u8, u64> = TableDefinition::new("execution_counts");
 
 impl Record for Execution {
     const TABLE: &'static str = "executions";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, body: &[u8]) -> Result<Self, StoreError> {
+        match version {
+            1 => Ok(record::read::<ExecutionV1>(Self::TABLE, version, body)?.into()),
+            version => Err(StoreError::UnknownVersion { table: Self::TABLE, version }),
+        }
+    }
 }
 
 impl Record for Work {
@@ -56,10 +71,23 @@ impl Record for Report {
     const VERSION: u8 = 1;
 }
 
+impl Record for Retry {
+    const TABLE: &'static str = "execution_retries";
+    const VERSION: u8 = 1;
+}
+
+impl Record for Attempt {
+    const TABLE: &'static str = "execution_attempts";
+    const VERSION: u8 = 1;
+}
+
 pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
     EXECUTIONS.create(txn)?;
     WORK.create(txn)?;
     REPORTS.create(txn)?;
+    RETRIES.create(txn)?;
+    ATTEMPTS.create(txn)?;
+    OPEN_BY_KEY.create(txn)?;
     BY_STATE.create(txn)?;
     BY_SCRIPT.create(txn)?;
     BY_SCRIPT_AND_STATE.create(txn)?;
@@ -126,15 +154,19 @@ struct Places {
     script: Option<ScriptId>,
     requester: Requester,
     duration: Option<u8>,
+    /// Its concurrency key, as long as it counts among those of it.
+    open_key: Option<[u8; 16]>,
 }
 
 impl Places {
     fn of(execution: &Execution) -> Self {
+        let place = execution.dispatch.concurrency.filter(|_| execution.state.is_open());
         Self {
             state: execution.state.code(),
             script: execution.script.map(|(script, _)| script),
             requester: requester(&execution.requested_by),
             duration: execution.ending.as_ref().and_then(|it| duration_class(it.wall_ms)),
+            open_key: place.map(|place| place.key),
         }
     }
 
@@ -148,6 +180,9 @@ impl Places {
         if let Some(class) = self.duration {
             BY_DURATION.insert(change, (class, id))?;
         }
+        if let Some(key) = self.open_key {
+            OPEN_BY_KEY.insert(change, (key, id))?;
+        }
         count_one(change, self.state, |count| count.saturating_add(1))
     }
 
@@ -160,6 +195,9 @@ impl Places {
         BY_REQUESTER.remove(change, (self.requester, id))?;
         if let Some(class) = self.duration {
             BY_DURATION.remove(change, (class, id))?;
+        }
+        if let Some(key) = self.open_key {
+            OPEN_BY_KEY.remove(change, (key, id))?;
         }
         count_one(change, self.state, |count| count.saturating_sub(1))
     }
@@ -200,6 +238,39 @@ pub(crate) fn put_report(
     REPORTS.put(change, id, report)
 }
 
+pub(crate) fn retry(view: &impl View, id: ExecutionId) -> Result<Option<Retry>, StoreError> {
+    RETRIES.get(view, id)
+}
+
+pub(crate) fn put_retry(
+    change: &mut Change,
+    id: ExecutionId,
+    retry: &Retry,
+) -> Result<(), StoreError> {
+    RETRIES.put(change, id, retry)
+}
+
+/// The attempts of an execution that were followed by another, first to last.
+pub(crate) fn attempts(view: &impl View, id: ExecutionId) -> Result<Vec<Attempt>, StoreError> {
+    let rows = ATTEMPTS.oldest(view, (id, 0)..=(id, u32::MAX), usize::MAX)?;
+    Ok(rows.into_iter().map(|(_, attempt)| attempt).collect())
+}
+
+pub(crate) fn put_attempt(
+    change: &mut Change,
+    id: ExecutionId,
+    attempt: &Attempt,
+) -> Result<(), StoreError> {
+    ATTEMPTS.put(change, (id, attempt.number), attempt)
+}
+
+/// Those of a concurrency key that wait or run, oldest first.
+pub(crate) fn open_of_key(view: &impl View, key: [u8; 16]) -> Result<Vec<ExecutionId>, StoreError> {
+    let range = (key, ExecutionId::MIN)..=(key, ExecutionId::MAX);
+    let keys = OPEN_BY_KEY.lowest(view, range, usize::MAX)?;
+    Ok(keys.into_iter().map(|(_, id)| id).collect())
+}
+
 /// Executions that a filter lets through, newest first.
 pub(crate) fn list(
     view: &Snapshot,
@@ -229,11 +300,12 @@ pub(crate) fn counts(view: &impl View) -> Result<Counts, StoreError> {
 }
 
 /// Those in one state, oldest first.
-pub(crate) fn in_state(view: &impl View, state: State) -> Result<Vec<ExecutionId>, StoreError> {
+pub(crate) fn in_state(view: &impl View, state: State) -> Result<Vec<Execution>, StoreError> {
     let code = state.code();
     let range = (code, ExecutionId::MIN)..=(code, ExecutionId::MAX);
     let keys = BY_STATE.lowest(view, range, usize::MAX)?;
-    Ok(keys.into_iter().map(|(_, id)| id).collect())
+    let found = keys.into_iter().map(|(_, id)| EXECUTIONS.get(view, id).transpose());
+    found.flatten().collect()
 }
 
 #[cfg(test)]

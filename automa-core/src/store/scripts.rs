@@ -5,14 +5,14 @@ use redb::WriteTransaction;
 
 use super::{
     change::{Change, View},
-    record::Record,
+    record::{Record, read},
     table::Table,
 };
 use crate::{
     error::StoreError,
     id::ScriptId,
     page::{Page, PageRequest},
-    script::{Deleted, Script, Version},
+    script::{Deleted, Script, Version, VersionV1},
 };
 
 const SCRIPTS: Table<ScriptId, Script> = Table::new();
@@ -31,7 +31,14 @@ impl Record for Deleted {
 
 impl Record for Version {
     const TABLE: &'static str = "script_versions";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, body: &[u8]) -> Result<Self, StoreError> {
+        match version {
+            1 => Ok(read::<VersionV1>(Self::TABLE, version, body)?.into()),
+            version => Err(StoreError::UnknownVersion { table: Self::TABLE, version }),
+        }
+    }
 }
 
 pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {

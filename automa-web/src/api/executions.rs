@@ -163,16 +163,23 @@ impl ExecutionsApi {
 
     /// Cancel an execution.
     ///
-    /// One that is queued ends at once. One that runs is asked to end by `SIGTERM` and, ten seconds
-    /// later, made to.
+    /// One that waits ends at once. One that runs is asked to end by `SIGTERM`, and made to after a
+    /// grace, or at once when it is cancelled once more.
     #[oai(path = "/:id/cancel", method = "post", operation_id = "cancelExecution")]
     async fn cancel(
         &self,
         auth: Auth,
         Data(automa): Data<&Automa>,
         id: Path<Text<ExecutionId>>,
+        /// Milliseconds that it has to end by itself: at most 600,000, 10,000 unless told.
+        grace_ms: Query<Option<u64>>,
     ) -> Result<Json<Execution>, Problem> {
-        Ok(Json(automa.executions(auth.actor()).cancel(id.0.0).await?.into()))
+        let executions = automa.executions(auth.actor());
+        let cancelled = match grace_ms.0.map(Duration::from_millis) {
+            None => executions.cancel(id.0.0).await?,
+            Some(grace) => executions.cancel_within(id.0.0, grace).await?,
+        };
+        Ok(Json(cancelled.into()))
     }
 
     /// Execute the same again, with what is told in place of what it was.
@@ -236,7 +243,9 @@ async fn respond(
     let executions = automa.executions(auth.actor());
     let execution = executions.wait(accepted.id, until).await?;
     if execution.state.is_open() {
-        return Ok(Submitted::Accepted(Json(execution.into()), location));
+        let waiting = executions.waiting(execution.id)?.map(Into::into);
+        let open = Execution { waiting, ..execution.into() };
+        return Ok(Submitted::Accepted(Json(open), location));
     }
     let log = executions.log(execution.id)?;
     let (head, length) = blocking::run(move || (log.raw(0..OUTPUT_HEAD), log.raw_len())).await?;
@@ -252,9 +261,12 @@ async fn with_report(
     auth: &Auth,
     execution: execution::Execution,
 ) -> Result<Execution, Problem> {
-    let executions = automa.executions(auth.actor());
-    let report = executions.report(execution.id).await?;
+    let (executions, id) = (automa.executions(auth.actor()), execution.id);
+    let report = executions.report(id).await?;
     let report = report.as_ref().and_then(Report::of);
-    let result = executions.result(execution.id)?;
-    Ok(Execution { report, ..Execution::from(execution).with_result(result) })
+    let result = executions.result(id)?;
+    let waiting = executions.waiting(id)?.map(Into::into);
+    let attempts: Vec<_> = executions.attempts(id)?.into_iter().map(Into::into).collect();
+    let attempts = Some(attempts).filter(|attempts| !attempts.is_empty());
+    Ok(Execution { waiting, attempts, report, ..Execution::from(execution).with_result(result) })
 }

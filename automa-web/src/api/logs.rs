@@ -93,27 +93,31 @@ impl LogsApi {
         /// Only lines of this stream; not of raw bytes. There may be fewer than `limit`, or none,
         /// with more to come from `next` on.
         stream: Query<Option<OneOf<Stream>>>,
+        /// The attempt, from 1; the last unless told.
+        attempt: Query<Option<u32>>,
     ) -> Result<LogResponse, Problem> {
+        let of = (id.0.0, attempt.0);
         let executions = automa.executions(auth.actor());
         let accept = request.header(header::ACCEPT).unwrap_or_default();
         if accept.trim_start().starts_with("text/plain") {
-            return raw::respond(request, &executions.log(id.0.0)?, stream.0.is_some());
+            return raw::respond(request, &executions.log(of)?, stream.0.is_some());
         }
         let (from, limit) = (from.0.unwrap_or(1), limit_of(limit.0)?);
         if let Some(stream) = stream.0 {
             let search = Search::default().of(Some(stream.0));
-            let found = executions.find(id.0.0, search, from, Direction::Forward, limit).await?;
+            let found = executions.find(of, search, from, Direction::Forward, limit).await?;
             return Ok(LogResponse::lines(found.into()));
         }
-        let log = executions.log(id.0.0)?;
+        let log = executions.log(of)?;
         let window = blocking::run(move || log.lines(from, limit)).await?.map_err(Error::from)?;
         Ok(LogResponse::lines(window.into()))
     }
 
     /// Follow a log.
     ///
-    /// Sends what there is and then each line as it is written, until the end. After a break,
-    /// `Last-Event-ID` resumes behind the last line that arrived.
+    /// Sends what there is and then each line as it is written, until the end of the attempt; whether
+    /// another follows says `state`. After a break, `Last-Event-ID` resumes behind the last line that
+    /// arrived.
     #[oai(path = "/:id/log/stream", method = "get", operation_id = "followLog")]
     #[expect(clippy::unused_async, reason = "an operation is awaited")]
     #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
@@ -127,13 +131,15 @@ impl LogsApi {
         from: Query<Option<u64>>,
         /// Only lines of this stream.
         stream: Query<Option<OneOf<Stream>>>,
+        /// The attempt, from 1; the last unless told.
+        attempt: Query<Option<u32>>,
         /// The last line that arrived.
         #[oai(name = "Last-Event-ID")]
         last: Header<Option<u64>>,
     ) -> Result<EventStream<BoxStream<'static, LogEvent>>, Problem> {
         let from = last.0.map(|last| last.saturating_add(1)).or(from.0).unwrap_or(1);
-        let only = stream.0.map(|stream| stream.0);
-        let events = live::follow(automa, auth.caller(), id.0.0, (from, only), stop.clone())?;
+        let (of, only) = ((id.0.0, attempt.0), stream.0.map(|stream| stream.0));
+        let events = live::follow(automa, auth.caller(), of, (from, only), stop.clone())?;
         let stream = EventStream::new(events.map(LogEvent::from).boxed());
         Ok(stream.keep_alive(KEEP_ALIVE).to_event(|event| match event {
             LogEvent::Log(window) => Event::message(text(&window))

@@ -2,6 +2,7 @@
 
 use automa_core::{
     Automa,
+    execution::DispatchRules,
     id::{ScriptId, UserId},
     page::{Cursor, Limit, Page, PageRequest},
     script::{self, Language},
@@ -19,6 +20,7 @@ use serde_json::Value;
 use super::{
     Tag,
     body::Body,
+    dispatch::{Concurrency, Retry, priority},
     wire::{OneOf, Text},
 };
 use crate::{auth::Auth, problem::Problem};
@@ -58,6 +60,10 @@ struct NewScript {
     /// A JSON Schema (2020-12) of its parameters.
     parameters_schema: Option<Value>,
     limits: Option<Limits>,
+    /// -100 to 100: of what one user has waiting, the highest goes first; 0 unless told.
+    priority: Option<i32>,
+    concurrency: Option<Concurrency>,
+    retry: Option<Retry>,
     /// For a change: the version that was read. If there is a newer one, nothing is changed.
     version: Option<u32>,
 }
@@ -79,6 +85,15 @@ struct Script {
     /// Not in lists.
     #[oai(skip_serializing_if_is_none)]
     limits: Option<Limits>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    priority: Option<i32>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    concurrency: Option<Concurrency>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    retry: Option<Retry>,
     /// The number of its newest version.
     version: u32,
     /// The user who created it.
@@ -97,6 +112,12 @@ struct Version {
     source: String,
     parameters_schema: Option<Value>,
     limits: Limits,
+    /// Of what one user has waiting, the highest goes first.
+    priority: i32,
+    /// None for as many as there are slots.
+    concurrency: Option<Concurrency>,
+    /// None for no retry.
+    retry: Option<Retry>,
     /// Who wrote it.
     author: String,
     created_at: Text<Timestamp>,
@@ -204,7 +225,8 @@ impl ScriptsApi {
 
     /// Change a script.
     ///
-    /// All fields are replaced. Another source, language, schema or limits make a new version. With
+    /// All fields are replaced. Another source, language, schema, or other rules for its
+    /// executions make a new version. With
     /// `If-Match` (412) or `version` (409) nothing is changed if someone else did meanwhile.
     #[oai(path = "/:id", method = "put", operation_id = "changeScript")]
     async fn change(
@@ -313,6 +335,11 @@ impl From<NewScript> for script::NewScript {
             source: new.source,
             parameters_schema: new.parameters_schema.map(|schema| format!("{schema:#}")),
             limits: new.limits.unwrap_or_default().into(),
+            dispatch: DispatchRules {
+                priority: new.priority.map_or(0, priority),
+                concurrency: new.concurrency.map(Into::into),
+                retry: new.retry.map(Into::into),
+            },
         }
     }
 }
@@ -320,10 +347,12 @@ impl From<NewScript> for script::NewScript {
 impl Script {
     fn new(script: script::Script, version: Option<script::Version>) -> Self {
         let version = version.map(Version::from);
-        let (source, schema, limits) = match version {
-            Some(it) => (Some(it.source), it.parameters_schema, Some(it.limits)),
+        let (source, limits, priority) = match &version {
+            Some(it) => (Some(it.source.clone()), Some(it.limits.clone()), Some(it.priority)),
             None => (None, None, None),
         };
+        let (schema, concurrency, retry) =
+            version.map(|it| (it.parameters_schema, it.concurrency, it.retry)).unwrap_or_default();
         Self {
             id: Text(script.id),
             name: script.name,
@@ -333,6 +362,9 @@ impl Script {
             source,
             parameters_schema: schema,
             limits,
+            priority,
+            concurrency,
+            retry,
             version: script.version,
             owner: script.owner.map(Text),
             created_at: Text(script.created_at),
@@ -353,6 +385,9 @@ impl From<script::Version> for Version {
                 .and_then(|schema| serde_json::from_str(&schema).ok()),
             source: version.source,
             limits: version.limits.into(),
+            priority: version.dispatch.priority.into(),
+            concurrency: version.dispatch.concurrency.map(Into::into),
+            retry: version.dispatch.retry.map(Into::into),
             author: version.author,
             created_at: Text(version.created_at),
         }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use automa_core::{
     actor::Role,
-    execution::State,
+    execution::{OnConflict, State},
     id::{ExecutionId, ScriptId, UserId},
     page::Cursor,
     script::Language,
@@ -56,6 +56,15 @@ pub(crate) trait Word: Copy + Send + Sync + 'static {
 
 impl Word for State {
     const NAME: &'static str = "State";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for OnConflict {
+    const NAME: &'static str = "OnConflict";
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {

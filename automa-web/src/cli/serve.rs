@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use automa_sandbox::Bytes;
 use clap::Parser as _;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -32,6 +33,16 @@ pub(crate) struct Args {
     /// Time that running executions have to end after the first SIGTERM, before they are cancelled
     #[arg(long, env = "AUTOMA_GRACE", default_value = "30s", value_parser = humantime::parse_duration, value_name = "TIME")]
     grace: Duration,
+    /// Executions that run at the same time, 1 to 64; as many as there are processors unless told
+    #[arg(long, env = "AUTOMA_SLOTS", value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
+    slots: Option<u8>,
+    /// Executions of one user that run at the same time; as many as there are slots unless told
+    #[arg(long, env = "AUTOMA_MAX_RUNNING_PER_USER", value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
+    max_running_per_user: Option<u8>,
+    /// What has to be free on the disk of the data, for anything to be accepted and started; a
+    /// hundredth of it unless told, at least 256M, but not more than a tenth
+    #[arg(long, env = "AUTOMA_LEAST_FREE_DISK", value_name = "SIZE")]
+    least_free_disk: Option<Bytes>,
     /// What the server's own log has, such as `info` or `debug,hyper=warn`
     #[arg(long, env = "AUTOMA_LOG", default_value = "info,poem=warn", value_name = "FILTER")]
     log: String,
@@ -51,12 +62,19 @@ impl Args {
 
 /// Runs the command.
 pub(crate) fn main(args: Args) -> ExitCode {
-    let Args { data, listen, secret_key, grace, log } = args;
-    if let Err(problem) = start_log(&log) {
+    if let Err(problem) = start_log(&args.log) {
         eprintln!("automa: {problem}");
         return ExitCode::from(2);
     }
-    let config = Config { data, listen, secret_key: secret_key.map(SecretString::from), grace };
+    let config = Config {
+        data: args.data,
+        listen: args.listen,
+        secret_key: args.secret_key.map(SecretString::from),
+        grace: args.grace,
+        slots: args.slots.map(usize::from),
+        max_running_per_user: args.max_running_per_user.map(usize::from),
+        least_free_disk: args.least_free_disk.map(|bytes| bytes.0),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = match runtime {
         Ok(runtime) => {

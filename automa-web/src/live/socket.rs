@@ -38,7 +38,7 @@ pub(crate) async fn execution_socket(
     })?;
     let query = request.uri().query().unwrap_or_default();
     let (from, only) = (line_of(query).unwrap_or(1), stream_of(query)?);
-    let events = follow(automa, &caller, id, (from, only), stop.clone())?;
+    let events = follow(automa, &caller, (id, attempt_of(query)), (from, only), stop.clone())?;
     let socket = WebSocket::from_request_without_body(request).await?;
     let socket = match protocol {
         Some(protocol) => socket.protocols([protocol]),
@@ -63,6 +63,11 @@ fn caller(request: &Request) -> Result<(Caller, Option<String>), Problem> {
 /// `from` of a query.
 fn line_of(query: &str) -> Option<u64> {
     query.split('&').find_map(|part| part.strip_prefix("from=")?.parse().ok())
+}
+
+/// `attempt` of a query.
+fn attempt_of(query: &str) -> Option<u32> {
+    query.split('&').find_map(|part| part.strip_prefix("attempt=")?.parse().ok())
 }
 
 /// `stream` of a query.

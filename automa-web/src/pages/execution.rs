@@ -6,7 +6,9 @@ use askama::Template;
 use automa_core::{
     Automa, Error,
     actor::Permission,
-    execution::{Artifacts, Execution, Ran, Rerun, ResultValue, State, log::LogReader},
+    execution::{
+        Artifacts, Attempt, Execution, Ran, Rerun, ResultValue, State, Waiting, log::LogReader,
+    },
     id::ExecutionId,
 };
 use automa_sandbox::ExitReport;
@@ -70,6 +72,10 @@ struct Found {
     report: Option<ExitReport>,
     result: Option<ResultValue>,
     artifacts: Artifacts,
+    /// Why it waits, while it does.
+    waiting: Option<Waiting>,
+    /// Those before the last.
+    attempts: Vec<Attempt>,
 }
 
 /// The parts of a page that change as an execution goes on.
@@ -87,19 +93,20 @@ impl Found {
         let ran = executions.program(id).await?;
         let report = executions.report(id).await?;
         let (result, artifacts) = (executions.result(id)?, executions.artifacts(id).await?);
-        Ok(Self { execution, ran, report, result, artifacts })
+        let (waiting, attempts) = (executions.waiting(id)?, executions.attempts(id)?);
+        Ok(Self { execution, ran, report, result, artifacts, waiting, attempts })
     }
 
     /// The parts that change as it goes on.
-    fn parts(&self, may_run: bool, ending: bool, last_error: Option<String>) -> Parts {
-        let Self { execution, ran, report, result, artifacts } = self;
+    fn parts(&self, may_run: bool, last_error: Option<String>) -> Parts {
+        let Self { execution, ran, report, result, artifacts, waiting, attempts } = self;
         let report = report.as_ref();
-        let outcome = Outcome::new(execution, &ran.limits.limits(), report, ending);
+        let outcome = Outcome::new(execution, &ran.limits.limits(), report, waiting.as_ref());
         Parts {
             outcome: outcome.last_error(last_error),
-            actions: Actions::new(execution, may_run, ending),
+            actions: Actions::new(execution, may_run),
             results: Results::new(execution.id, result.as_ref(), artifacts),
-            facts: Facts::new(execution, ran, report),
+            facts: Facts::new(execution, ran, report).after(attempts),
         }
     }
 
@@ -207,9 +214,8 @@ pub(super) async fn show(
         }
     };
     let may_run = caller.actor.require(Permission::Execute).is_ok();
-    // Who asked for the end is told that it was heard, until the end has come.
-    let ending = query.has("ending");
-    let parts = found.parts(may_run, ending, last_error);
+    let ending = is_ending(&found.execution);
+    let parts = found.parts(may_run, last_error);
     render(&ExecutionPage::new(frame, &found, parts, found.pane(tab, log.ending(ending))))
 }
 
@@ -228,15 +234,21 @@ pub(super) async fn lines(
     render(&log::more(automa, &caller, &execution, seen).await?)
 }
 
-/// The whole log as text, as it was written.
+/// Whether it was asked to end, and has not yet.
+fn is_ending(execution: &Execution) -> bool {
+    execution.state == State::Running && execution.dispatch.cancelled_at.is_some()
+}
+
+/// The whole log of an attempt as text, as it was written.
 #[handler]
 #[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
 pub(super) fn text(
     caller: Caller,
     Data(automa): Data<&Automa>,
     Path(id): Path<String>,
+    Query(query): Query<Typed>,
 ) -> Result<Response, Problem> {
-    let log = whole_log(automa, &caller, &id)?;
+    let log = whole_log(automa, &caller, &id, &query)?;
     let bytes = log.raw_len();
     Ok(Response::builder()
         .content_type("text/plain; charset=utf-8")
@@ -252,8 +264,9 @@ pub(super) fn gzip(
     caller: Caller,
     Data(automa): Data<&Automa>,
     Path(id): Path<String>,
+    Query(query): Query<Typed>,
 ) -> Result<Response, Problem> {
-    let log = whole_log(automa, &caller, &id)?;
+    let log = whole_log(automa, &caller, &id, &query)?;
     let bytes = log.raw_len();
     Ok(Response::builder()
         .content_type("application/gzip")
@@ -261,8 +274,14 @@ pub(super) fn gzip(
         .body(Body::from_bytes_stream(crate::live::gzip(log, 0..bytes))))
 }
 
-fn whole_log(automa: &Automa, caller: &Caller, id: &str) -> Result<LogReader, Problem> {
-    Ok(automa.executions(&caller.actor).log(super::id(id)?)?)
+fn whole_log(
+    automa: &Automa,
+    caller: &Caller,
+    id: &str,
+    query: &Typed,
+) -> Result<LogReader, Problem> {
+    let attempt = super::named(query.get("attempt"), "attempt", |it| it.parse().ok())?;
+    Ok(automa.executions(&caller.actor).log((super::id(id)?, attempt))?)
 }
 
 /// Downloads a file that the script has left.
@@ -278,7 +297,7 @@ pub(super) async fn artifact(
     Ok(download.into_response())
 }
 
-/// Asks an execution to end.
+/// Asks an execution to end; asked again, makes it.
 #[handler]
 pub(super) async fn cancel(
     caller: Caller,
@@ -287,9 +306,6 @@ pub(super) async fn cancel(
 ) -> Result<Response, Problem> {
     let id: ExecutionId = super::id(&id)?;
     match automa.executions(&caller.actor).cancel(id).await {
-        Ok(execution) if execution.state == State::Running => {
-            Ok(see_other(&format!("/executions/{id}?ending")))
-        }
         // It was over before: the page says how.
         Ok(_) | Err(Error::Ended(_)) => Ok(see_other(&format!("/executions/{id}"))),
         Err(error) => Err(error.into()),
@@ -329,7 +345,6 @@ pub(super) mod tests {
         tab: Tab,
         may_run: bool,
     ) -> String {
-        let open = execution.state.is_open();
         let last = report.as_ref().filter(|it| !it.success()).map(|_| samples::HOSTILE.to_owned());
         let (result, artifacts) = match execution.state {
             State::Failed => samples::left(),
@@ -340,9 +355,11 @@ pub(super) mod tests {
             _ => (ResultValue::Value(1.into()), Artifacts::default()),
         };
         let result = Some(result).filter(|_| !execution.state.is_open());
-        let found = Found { execution, ran: samples::ran(), report, result, artifacts };
+        let (waiting, attempts) = (samples::waiting(&execution), samples::attempts(&execution));
+        let ran = samples::ran();
+        let found = Found { execution, ran, report, result, artifacts, waiting, attempts };
         let frame = samples::frame("", Place::Executions);
-        let parts = found.parts(may_run, open, last);
+        let parts = found.parts(may_run, last);
         let pane = found.pane(tab, log);
         ExecutionPage::new(frame, &found, parts, pane).render().unwrap()
     }
@@ -354,6 +371,7 @@ pub(super) mod tests {
         vec![
             ("execution-queued", page(of(State::Queued, "nightly-backup"), None, Tab::Log, true)),
             ("execution-running", page(of(State::Running, "nightly-backup"), None, Tab::Log, true)),
+            ("execution-ending", page(samples::ending(), None, Tab::Log, true)),
             (
                 "execution-succeeded",
                 page(of(State::Succeeded, "nightly-backup"), report(), Tab::Log, true),

@@ -3,7 +3,7 @@
 
 use askama::{Template, filters::HtmlSafe};
 use automa_core::{
-    execution::{Execution, Ran, State},
+    execution::{Attempt, Execution, Ran, State, Waiting},
     id::{ExecutionId, ScriptId},
 };
 use automa_sandbox::{Bytes, ExitReport, Feature, Limits, Start, Step};
@@ -75,6 +75,14 @@ pub(crate) struct Facts {
     plots: Vec<Plot>,
     egress: Option<Egress>,
     protections: Option<Protections>,
+    attempts: Attempts,
+}
+
+/// The attempts before the last, and where their logs are.
+#[derive(Debug, Clone)]
+struct Attempts {
+    id: ExecutionId,
+    rows: Vec<(u32, State, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -97,12 +105,12 @@ impl Outcome {
         execution: &Execution,
         limits: &Limits,
         report: Option<&ExitReport>,
-        ending: bool,
+        waiting: Option<&Waiting>,
     ) -> Self {
         Self {
             state: execution.state,
             name: table::title(execution),
-            lead: lead(execution, ending),
+            lead: lead(execution, waiting),
             last_error: None,
             spans: spans(execution, report),
             by: execution.requested_by.clone(),
@@ -136,11 +144,15 @@ impl Outcome {
 }
 
 /// What happened or will, in a sentence.
-fn lead(execution: &Execution, ending: bool) -> String {
+fn lead(execution: &Execution, waiting: Option<&Waiting>) -> String {
+    let asked = execution.dispatch.cancelled_at.is_some();
     match (execution.state, &execution.ending) {
-        (State::Queued, _) => "It starts as soon as a place is free.".to_owned(),
-        (State::Running, _) if ending => {
-            "It was asked to end, and has up to 10 s to do so by itself; then it is ended by force."
+        (State::Queued, _) => match waiting {
+            Some(waiting) => sentence(&waiting.to_string()),
+            None => "It starts as soon as a place is free.".to_owned(),
+        },
+        (State::Running, _) if asked => {
+            "It was asked to end, and has a while to do so by itself; then it is ended by force."
                 .to_owned()
         }
         (State::Running, _) => "It is running; its log follows as it is written.".to_owned(),
@@ -148,6 +160,7 @@ fn lead(execution: &Execution, ending: bool) -> String {
             format!("Exit code 0 after {}.", duration(ending.wall_ms))
         }
         (State::Cancelled, None) => "It was cancelled before it was started.".to_owned(),
+        (_, Some(ending)) if execution.started_at.is_none() => sentence(&ending.cause),
         (_, Some(ending)) => {
             let cause = sentence(&ending.cause);
             format!("{} after {}.", cause.trim_end_matches('.'), duration(ending.wall_ms))
@@ -209,7 +222,8 @@ fn stats(execution: &Execution, limits: &Limits) -> Vec<Stat> {
         Some((None, Some(signal))) => ("Signal", Some(signal.to_string())),
         _ => ("Exit code", None),
     };
-    let attempt = (execution.attempt > 1).then(|| format!("attempt {}", execution.attempt));
+    let most = execution.dispatch.max_attempts;
+    let attempt = (most > 1).then(|| format!("attempt {} of {most}", execution.attempt));
     vec![
         stat("CPU time", ending.map(|it| duration(it.cpu_ms)), Some(cpu_limit.unwrap_or(share))),
         stat(
@@ -222,12 +236,12 @@ fn stats(execution: &Execution, limits: &Limits) -> Vec<Stat> {
 }
 
 impl Actions {
-    pub(crate) fn new(execution: &Execution, may_run: bool, ending: bool) -> Self {
+    pub(crate) fn new(execution: &Execution, may_run: bool) -> Self {
         Self {
             id: execution.id,
             script: execution.script.map(|(script, _)| script),
             open: execution.state.is_open(),
-            ending: ending && execution.state == State::Running,
+            ending: execution.dispatch.cancelled_at.is_some(),
             may_run,
         }
     }
@@ -246,7 +260,15 @@ impl Facts {
             plots: report.map(|it| usage::plots(&it.history)).unwrap_or_default(),
             egress: Egress::new(&ran.network, report),
             protections,
+            attempts: Attempts { id: execution.id, rows: Vec::new() },
         }
+    }
+
+    /// With the attempts before the last.
+    pub(crate) fn after(mut self, attempts: &[Attempt]) -> Self {
+        let row = |it: &Attempt| (it.number, it.state, sentence(&it.ending.cause));
+        self.attempts.rows = attempts.iter().map(row).collect();
+        self
     }
 }
 
@@ -321,11 +343,11 @@ mod tests {
     #[test]
     fn every_ending_is_a_sentence() {
         for state in State::ALL {
-            let lead = lead(&samples::execution(state, "a"), false);
+            let lead = lead(&samples::execution(state, "a"), None);
             assert!(lead.starts_with(char::is_uppercase) && lead.ends_with('.'), "{lead}");
         }
         let late = samples::execution(State::TimedOut, "a");
-        assert_eq!(lead(&late, false), "The script was stopped at its time limit after 8.42 s.");
+        assert_eq!(lead(&late, None), "The script was stopped at its time limit after 8.42 s.");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use automa_core::{
     Automa,
     actor::Role,
     execution::{
-        Artifact, Artifacts, Ending, Execution, LeftOut, LimitsRequest, Ran, ResultValue, State,
+        Artifact, Artifacts, Attempt, Concurrency, Dispatch, DispatchRules, Ending, Execution,
+        LeftOut, LimitsRequest, OnConflict, Ran, Reason, ResultValue, Retry, State, Waiting,
     },
     id::{ExecutionId, ScriptId},
     page::Cursor,
@@ -110,7 +111,29 @@ pub(super) fn execution(state: State, name: &str) -> Execution {
         attempt: 2,
         rerun_of: None,
         ending: (!state.is_open()).then_some(ending),
+        dispatch: Dispatch { max_attempts: 3, ..Dispatch::default() },
     }
+}
+
+/// Why an execution waits, if it does.
+pub(super) fn waiting(execution: &Execution) -> Option<Waiting> {
+    let reason = Reason::Slot { slots: 2 };
+    (execution.state == State::Queued).then_some(Waiting { reason, before: 3 })
+}
+
+/// One that was asked to end.
+pub(super) fn ending() -> Execution {
+    let mut execution = execution(State::Running, "nightly-backup");
+    execution.dispatch.cancelled_at = Some(before(2));
+    execution
+}
+
+/// The attempts before an execution's last.
+pub(super) fn attempts(execution: &Execution) -> Vec<Attempt> {
+    let Some(ending) = &execution.ending else { return Vec::new() };
+    let ending = Ending { cause: format!("the script {HOSTILE}"), ..ending.clone() };
+    let (started_at, finished_at) = (execution.started_at, before(6));
+    vec![Attempt { number: 1, state: State::Failed, started_at, finished_at, ending }]
 }
 
 /// One execution in each state, one of a hostile name, one of no script.
@@ -271,5 +294,14 @@ pub(super) fn version() -> Version {
         limits: LimitsRequest { wall_ms: Some(30_000), ..LimitsRequest::default() },
         author: "data-team".to_owned(),
         created_at: before(7_500),
+        dispatch: DispatchRules {
+            priority: 5,
+            concurrency: Some(Concurrency {
+                limit: 2,
+                key: Some("hosts".to_owned()),
+                on_conflict: OnConflict::Skip,
+            }),
+            retry: Some(Retry::default()),
+        },
     }
 }

@@ -287,7 +287,7 @@ pub(super) async fn run(
         parameters: Asked::of(version.parameters_schema.as_deref()).read(&typed, &mut problems),
         limits: limits::read(&typed, &mut problems),
         network: network::read(&typed, &mut problems),
-        idempotency_key: None,
+        ..NewExecution::script(script.id)
     };
     if problems.is_empty() {
         match automa.executions(&caller.actor).submit(new).await {

@@ -153,6 +153,8 @@ fn with_a_free_slot_it_is_accepted_and_started_in_one() {
         let expected = [
             (true, State::Running),
             (false, State::Queued),
+            // It was asked to end.
+            (true, State::Running),
             (true, State::Cancelled),
             (false, State::Running),
             (false, State::Succeeded),

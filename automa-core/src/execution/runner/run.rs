@@ -1,6 +1,6 @@
 //! One execution, from where it is taken on to its recorded end.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use automa_sandbox::{Artifacts, Child, Command, Exit, ExitReport, Policy};
 use tokio::{
@@ -11,11 +11,12 @@ use tokio::{
 use super::{
     super::{
         Artifact, Ending, Execution, Kept, Ran, Report, State, StoredResult, artifacts,
+        attempt::Conclusion,
         find_program,
         log::{LogOptions, LogWriter, Mask, recover},
         network, parameters, result,
     },
-    Entered, Running, told,
+    Accepted, Entered, LiveLog, Running, told,
 };
 use crate::{
     Error, Result, blocking,
@@ -24,9 +25,6 @@ use crate::{
     id::ExecutionId,
     store::{self, change::Change},
 };
-
-/// Time that a cancelled script has to end by itself.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Time that a store which fails has to recover once Automa is told to stop.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -47,83 +45,90 @@ enum End {
 }
 
 impl Running {
-    /// Makes the change that accepts an execution as started, tells its result, and runs it.
+    /// Makes the change that accepts an execution as started, tells its result, and runs it. Its slot
+    /// was taken before.
     pub(super) async fn accept_and_run(
-        &self,
+        self: &Arc<Self>,
         id: ExecutionId,
-        change: impl FnMut(&mut Change) -> Result<Execution> + Send + 'static,
+        mut change: impl FnMut(&mut Change, bool) -> Result<Accepted> + Send + 'static,
         tell: oneshot::Sender<Result<Execution>>,
     ) {
         let Some(entered) = self.enter(id) else { return };
-        let accepted = self.store.write(change).await;
-        let started = matches!(&accepted, Ok(execution) if execution.id == id);
+        let accepted = self.store.write(move |it: &mut Change| change(it, true)).await;
+        let started = matches!(&accepted, Ok(Accepted { execution, .. })
+            if execution.id == id && execution.state == State::Running);
         let in_doubt = matches!(&accepted, Err(Error::Store(StoreError::Commit(_))));
+        if let Ok(accepted) = &accepted {
+            self.end_replaced(accepted);
+        }
         // Whoever does not wait any more does not want to know.
-        let _ = tell.send(accepted);
+        let _ = tell.send(accepted.map(|accepted| accepted.execution));
         // Whether it was stored after all can be told when the store is available again.
-        if started || in_doubt && self.begin(id).await == Some(true) {
-            self.run(entered).await;
+        if started {
+            self.run(entered, 1).await;
+        } else if in_doubt && let Some(Some(attempt)) = self.begin(id).await {
+            self.run(entered, attempt).await;
         }
     }
 
-    /// Runs an execution that was queued, if it still is.
-    pub(super) async fn run_queued(&self, id: ExecutionId) {
-        // None: it was told twice.
+    /// Runs an execution that was queued, if it still is. Its slot was taken before.
+    pub(super) async fn run_queued(self: &Arc<Self>, id: ExecutionId) {
         let Some(entered) = self.enter(id) else { return };
-        if self.begin(id).await == Some(true) {
-            self.run(entered).await;
+        if let Some(Some(attempt)) = self.begin(id).await {
+            self.run(entered, attempt).await;
         }
     }
 
     /// Runs an execution that is recorded as started.
-    async fn run(&self, mut entered: Entered<'_>) {
+    async fn run(&self, mut entered: Entered<'_>, attempt: u32) {
         let id = entered.id;
-        match self.execute(id, &mut entered.cancelled).await {
+        match self.execute(id, attempt, &mut entered.cancelled).await {
             End::Known { state, ending, report, left } => {
-                self.finish(id, (state, ending), report, *left).await;
+                entered.cpu_ms = Some(ending.cpu_ms);
+                let (at, random) = (self.clock.now(), self.random());
+                let end = Conclusion { attempt, state, ending, at, random };
+                self.finish(id, end, report, *left).await;
             }
-            End::PutBack => self.put_back(id).await,
+            End::PutBack => self.put_back(id, attempt).await,
         }
+        // From here on it may be taken on again, which it is if it waits to be tried again.
+        drop(entered);
+        self.line_up_again(id);
     }
 
-    /// Records the start, before anything of the script can act; `false` if it was cancelled.
-    async fn begin(&self, id: ExecutionId) -> Option<bool> {
+    /// Records the start, before anything of the script can act, and tells which attempt it is;
+    /// `None` if it was cancelled.
+    async fn begin(&self, id: ExecutionId) -> Option<Option<u32>> {
         let now = self.clock.now();
         self.insist(id, move |change, execution| {
             match execution.state {
                 State::Queued => {}
                 // By an attempt of which it was not known whether it had succeeded: nobody else has
                 // entered this execution.
-                State::Running => return Ok(true),
-                _ => return Ok(false),
+                State::Running => return Ok(Some(execution.attempt)),
+                _ => return Ok(None),
             }
             execution.state = State::Running;
             execution.started_at = Some(now);
+            execution.dispatch.not_before = None;
             store::executions::put(change, execution)?;
-            Ok(true)
+            Ok(Some(execution.attempt))
         })
         .await
     }
 
-    async fn finish(
-        &self,
-        id: ExecutionId,
-        (state, ending): (State, Ending),
-        report: Option<Report>,
-        left: Left,
-    ) {
-        let now = self.clock.now();
+    async fn finish(&self, id: ExecutionId, end: Conclusion, report: Option<Report>, left: Left) {
+        let attempt = end.attempt;
         let finished = self.insist(id, move |change, execution| {
-            execution.state = state;
-            execution.finished_at = Some(now);
-            execution.ending = Some(ending.clone());
-            store::executions::put(change, execution)?;
+            if !end.record(change, execution)? {
+                return Ok(None);
+            }
             if let Some(report) = &report {
                 store::executions::put_report(change, id, report)?;
             }
             store::results::put(change, id, left.result.as_ref())?;
             let before = store::artifacts::put(change, id, left.artifacts.as_ref())?;
-            Ok(before.filter(|before| before.attempt != execution.attempt))
+            Ok(before.filter(|before| before.attempt != attempt))
         });
         // What an attempt before has left is not referred to any more.
         if let Some(Some(before)) = finished.await
@@ -134,18 +139,11 @@ impl Running {
     }
 
     /// Keeps what a run has left, on disk when this returns.
-    async fn keep(&self, id: ExecutionId, found: Artifacts, end: End) -> End {
+    async fn keep(&self, id: ExecutionId, attempt: u32, found: Artifacts, end: End) -> End {
         let no_files = found.files.is_empty() && found.skipped_count == 0 && found.complete;
         if no_files && !result::is_there(&found) {
             return end;
         }
-        let attempt = loop {
-            match self.store.look(|view| store::executions::get(view, id)) {
-                Ok(execution) => break execution.map_or(1, |execution| execution.attempt),
-                Err(error) if self.store.outlives(&error).await => {}
-                Err(error) => return end.but(&format!("what it left could not be kept: {error}")),
-            }
-        };
         let files = self.artifacts.clone();
         let keep = move || {
             let result = result::read(&found, &Mask::default());
@@ -161,8 +159,8 @@ impl Running {
     }
 
     /// Queues an execution again of which nothing was started.
-    async fn put_back(&self, id: ExecutionId) {
-        if let Err(error) = fs::remove_file(self.log_path(id)) {
+    async fn put_back(&self, id: ExecutionId, attempt: u32) {
+        if let Err(error) = fs::remove_file(self.log_path(id, attempt)) {
             tracing::error!(%id, %error, "the empty log of an execution could not be removed");
         }
         self.insist(id, |change, execution| {
@@ -175,7 +173,7 @@ impl Running {
 
     /// Changes an execution, if need be once the store is available again; `None` if that could not
     /// be done.
-    async fn insist<T: Send + 'static>(
+    pub(super) async fn insist<T: Send + 'static>(
         &self,
         id: ExecutionId,
         step: impl Fn(&mut Change, &mut Execution) -> Result<T, StoreError> + Send + Sync + 'static,
@@ -207,16 +205,27 @@ impl Running {
     }
 
     /// Runs it in a sandbox.
-    async fn execute(&self, id: ExecutionId, cancelled: &mut watch::Receiver<bool>) -> End {
-        let path = self.log_path(id);
+    async fn execute(
+        &self,
+        id: ExecutionId,
+        attempt: u32,
+        cancelled: &mut watch::Receiver<Option<Duration>>,
+    ) -> End {
+        #[cfg(test)]
+        if let super::Sandboxes::StandIn(stand_in) = &self.sandboxes {
+            let (state, cpu_ms) = stand_in.run((id, attempt), cancelled).await;
+            let ending = Ending { cpu_ms, ..Ending::unknown("was stood in for") };
+            return End::Known { state, ending, report: None, left: Box::default() };
+        }
+        let path = self.log_path(id, attempt);
         let log = match LogWriter::create(&path, &LogOptions::default()) {
             Ok(log) => log,
             Err(error) => return End::not_run(&error.into()),
         };
         if let Some(live) = self.live().get(&id) {
-            live.log.send_replace(Some(log.handle()));
+            live.log.send_replace(Some(LiveLog { attempt, handle: log.handle() }));
         }
-        let child = match self.spawn(id, cancelled).await {
+        let child = match self.start_sandbox(id, cancelled).await {
             Ok(child) => child,
             Err(End::PutBack) => return End::PutBack,
             Err(end) => return close(log, end).await,
@@ -225,7 +234,7 @@ impl Running {
             Ok((report, found, log)) => {
                 let end = close(log, End::of(&report)).await;
                 match found {
-                    Some(found) => self.keep(id, found, end).await,
+                    Some(found) => self.keep(id, attempt, found, end).await,
                     None => end,
                 }
             }
@@ -241,10 +250,10 @@ impl Running {
     }
 
     /// Starts its sandbox, or tells how it ended without.
-    async fn spawn(
+    async fn start_sandbox(
         &self,
         id: ExecutionId,
-        cancelled: &mut watch::Receiver<bool>,
+        cancelled: &mut watch::Receiver<Option<Duration>>,
     ) -> Result<Child, End> {
         let ran = loop {
             match self.store.look(|view| find_program(view, id)) {
@@ -260,7 +269,7 @@ impl Running {
             child = self.sandboxes.spawn(|| command(&ran)) => {
                 child.map_err(|error| End::not_run(&error))
             }
-            () = told(cancelled) => {
+            _ = shortened(cancelled, None) => {
                 Err(End::without_report(State::Cancelled, "was cancelled before it was started"))
             }
             () = told(&mut stop) => Err(End::PutBack),
@@ -281,9 +290,9 @@ fn command(ran: &Ran) -> Result<Command> {
 async fn relay(
     mut child: Child,
     mut log: LogWriter,
-    cancelled: &mut watch::Receiver<bool>,
+    cancelled: &mut watch::Receiver<Option<Duration>>,
 ) -> Result<(ExitReport, Option<Artifacts>, LogWriter)> {
-    let mut cancelling = false;
+    let mut grace = None;
     loop {
         let sync_due = log.sync_due().map(Instant::from_std);
         tokio::select! {
@@ -292,9 +301,9 @@ async fn relay(
                 log.append(&chunk)?;
                 log.flush()?;
             }
-            () = told(cancelled), if !cancelling => {
-                cancelling = true;
-                child.cancel(GRACE);
+            asked = shortened(cancelled, grace) => {
+                grace = Some(asked);
+                child.cancel(asked);
             }
             () = sleep_until(sync_due) => {
                 // A disk may take its time, and others need this thread.
@@ -311,6 +320,19 @@ async fn relay(
         log.mark_truncated();
     }
     Ok((report, found, log))
+}
+
+/// Waits until it is to end within a shorter time than it was told before.
+async fn shortened(
+    cancelled: &mut watch::Receiver<Option<Duration>>,
+    before: Option<Duration>,
+) -> Duration {
+    let asked = cancelled.wait_for(|asked| *asked != before).await.ok().and_then(|asked| *asked);
+    match asked {
+        Some(grace) => grace,
+        // Its other end lives as long as the task has entered the execution.
+        None => std::future::pending().await,
+    }
 }
 
 /// Finishes the log, which is complete on disk before its execution is recorded as ended.
@@ -364,7 +386,7 @@ impl End {
 
 impl Ending {
     /// Of something that did not end in a sandbox.
-    pub(super) fn unknown(cause: &str) -> Self {
+    pub(in super::super) fn unknown(cause: &str) -> Self {
         Self {
             cause: format!("the script {cause}"),
             exit_code: None,

@@ -6,7 +6,7 @@ use proptest::{option, prelude::*, sample::select};
 use super::*;
 use crate::{
     clock::{Clock, TestClock},
-    execution::Ending,
+    execution::{Dispatch, Ending},
     page::{Cursor, InvalidCursor, Limit},
     script::Language,
     store::Store,
@@ -27,6 +27,7 @@ fn execution(clock: &TestClock, script: Option<ScriptId>) -> Execution {
         attempt: 1,
         rerun_of: None,
         ending: None,
+        dispatch: Dispatch::default(),
     }
 }
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use automa_core::{
-    execution::{self, LimitsRequest, NewExecution, Program, Ran, ResultValue, State},
+    execution::{
+        self, Deadline, DispatchRequest, LimitsRequest, NewExecution, Program, Ran, ResultValue,
+        State,
+    },
     id::{ExecutionId, ScriptId},
     page::Cursor,
     script::Language,
@@ -17,6 +20,7 @@ use serde_json::Value;
 use super::report::Report;
 use crate::{
     api::{
+        dispatch::{Attempt, Retry, Waiting, priority},
         scripts::Limits,
         wire::{OneOf, Text},
     },
@@ -43,6 +47,17 @@ pub(super) struct Submission {
     /// `192.0.2.1:80` or `[2001:db8::1]:80`. At most 64, with at most 32 different ports. Names lead
     /// only to public addresses.
     pub(super) network: Option<Vec<String>>,
+    /// -100 to 100: of what one user has waiting, the highest goes first. The script's unless told.
+    pub(super) priority: Option<i32>,
+    /// Until when it has to be started: if it still waits then, it ends as timed out.
+    pub(super) deadline: Option<Text<Timestamp>>,
+    /// The same as a time after it was accepted, at most a year.
+    pub(super) deadline_ms: Option<u64>,
+    /// In place of the script's. One attempt is no retry.
+    pub(super) retry: Option<Retry>,
+    /// In place of the value of the parameter by which the script's executions are counted that run
+    /// at the same time.
+    pub(super) concurrency_key: Option<String>,
 }
 
 /// What to change when running again.
@@ -88,6 +103,18 @@ pub(crate) struct Execution {
     pub(super) result_error: Option<String>,
     /// From 1 up.
     pub(super) attempt: u32,
+    /// How often it is tried at most.
+    pub(super) max_attempts: u32,
+    /// Of what its user has waiting, the highest goes first.
+    pub(super) priority: i32,
+    /// Until when it has to be started.
+    pub(super) deadline: Option<Text<Timestamp>>,
+    /// When it is tried again, while it waits for that.
+    pub(super) not_before: Option<Text<Timestamp>>,
+    /// When it was asked to end while it ran.
+    pub(super) cancel_requested_at: Option<Text<Timestamp>>,
+    /// The execution for which it was cancelled.
+    pub(super) replaced_by: Option<Text<ExecutionId>>,
     /// The execution that this one repeats.
     pub(super) rerun_of: Option<Text<ExecutionId>>,
     /// What it was told. Only in the answer to `GET` of this one execution, as all up to `network`.
@@ -102,6 +129,14 @@ pub(crate) struct Execution {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network: Option<Vec<Text<Destination>>>,
+    /// Why it waits, while it does. Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waiting: Option<Waiting>,
+    /// Its attempts before this one. Not in lists, and only if there were some.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempts: Option<Vec<Attempt>>,
     /// What confined it and what it used. Not in lists, and not of what never started.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +184,19 @@ impl Submission {
                 return Err(Problem::invalid_field("source", "is required without `script_id`"));
             }
         };
+        let deadline = match (self.deadline, self.deadline_ms) {
+            (Some(Text(at)), None) => Some(Deadline::At(at)),
+            (None, ms) => ms.map(Deadline::After),
+            (Some(_), Some(_)) => {
+                return Err(Problem::invalid_field("deadline_ms", "leave it out or `deadline`"));
+            }
+        };
+        let dispatch = DispatchRequest {
+            priority: self.priority.map(priority),
+            deadline,
+            retry: self.retry.map(Into::into),
+            concurrency_key: self.concurrency_key,
+        };
         if self.version.is_some() && matches!(program, Program::Code { .. }) {
             return Err(Problem::invalid_field("version", "is for scripts: leave it out"));
         }
@@ -157,6 +205,7 @@ impl Submission {
             parameters: self.parameters.map(|it| it.into_iter().collect()),
             limits: self.limits.unwrap_or_default().into(),
             network: destinations(&self.network.unwrap_or_default())?,
+            dispatch,
             idempotency_key: None,
         })
     }
@@ -225,7 +274,7 @@ impl From<LimitsRequest> for Limits {
 
 impl From<execution::Execution> for Execution {
     fn from(execution: execution::Execution) -> Self {
-        let ending = execution.ending.as_ref();
+        let (ending, dispatch) = (execution.ending.as_ref(), &execution.dispatch);
         Self {
             id: Text(execution.id),
             state: OneOf(execution.state),
@@ -247,10 +296,18 @@ impl From<execution::Execution> for Execution {
             result: None,
             result_error: None,
             attempt: execution.attempt,
+            max_attempts: dispatch.max_attempts,
+            priority: dispatch.priority.into(),
+            deadline: dispatch.deadline.map(Text),
+            not_before: dispatch.not_before.map(Text),
+            cancel_requested_at: dispatch.cancelled_at.map(Text),
+            replaced_by: dispatch.replaced_by.map(Text),
             rerun_of: execution.rerun_of.map(Text),
             parameters: None,
             limits: None,
             network: None,
+            waiting: None,
+            attempts: None,
             report: None,
             output: None,
             output_truncated: None,
@@ -260,7 +317,10 @@ impl From<execution::Execution> for Execution {
 
 #[cfg(test)]
 mod tests {
-    use automa_core::{execution::Ending, id::UserId};
+    use automa_core::{
+        execution::{Dispatch, Ending},
+        id::UserId,
+    };
 
     use super::*;
     use crate::api::document::same_as_schema;
@@ -291,6 +351,7 @@ mod tests {
                 peak_memory_bytes: None,
                 output_bytes: 3,
             }),
+            dispatch: Dispatch { deadline: Some(at), ..Dispatch::default() },
         };
         let mut items = vec![Execution::from(execution)];
         items.push(Execution { output: Some("x".to_owned()), ..items[0].clone() });

@@ -96,13 +96,16 @@ impl FindApi {
         direction: Query<Option<OneOf<Direction>>>,
         /// Lines: 1 to 1,000.
         limit: Query<Option<u64>>,
+        /// The attempt, from 1; the last unless told.
+        attempt: Query<Option<u32>>,
     ) -> Result<Document<LogMatches>, Problem> {
         let search = search(&q, regex.0, case.0, stream.0)?;
         let direction = direction.0.map_or(Direction::Forward, |direction| direction.0);
         let from = from.0.unwrap_or(if direction == Direction::Forward { 1 } else { u64::MAX });
         let limit = limit_of(limit.0)?;
         let executions = automa.executions(auth.actor());
-        let found = executions.find(id.0.0, search, from, direction, limit).await?;
+        let of = (id.0.0, attempt.0);
+        let found = executions.find(of, search, from, direction, limit).await?;
         Ok(Document(found.into()))
     }
 
@@ -131,11 +134,13 @@ impl FindApi {
         from: Query<Option<u64>>,
         /// The last one.
         to: Query<Option<u64>>,
+        /// The attempt, from 1; the last unless told.
+        attempt: Query<Option<u32>>,
     ) -> Result<Json<LogCount>, Problem> {
         let search = search(&q, regex.0, case.0, stream.0)?;
         let lines = (from.0.unwrap_or(1), to.0.unwrap_or(u64::MAX));
         let executions = automa.executions(auth.actor());
-        let count = executions.count_lines(id.0.0, search, lines).await?;
+        let count = executions.count_lines((id.0.0, attempt.0), search, lines).await?;
         Ok(Json(LogCount { count: count.matches, next: count.next, more: count.more }))
     }
 }

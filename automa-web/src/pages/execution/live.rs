@@ -2,14 +2,17 @@
 //!
 //! Each event's data is HTML. `lines` are added to the log, with the number of the last one as id,
 //! from which a browser that lost the stream resumes. The parts of `parts` and `end` replace those
-//! of the same id on the page; after `end` nothing comes.
+//! of the same id on the page; after `end` nothing comes. If the execution is tried again, `again`
+//! comes with the start of the next attempt, which has a log and a stream of its own.
+
+use std::time::Duration;
 
 use askama::Template as _;
 use automa_core::{
     Automa,
     actor::Permission,
     event::Subscription,
-    execution::{Follow, State, log::Window},
+    execution::{Follow, State, Waiting, log::Window},
     id::ExecutionId,
 };
 use futures_util::{StreamExt as _, stream};
@@ -21,7 +24,7 @@ use poem::{
     },
 };
 
-use super::{Found, Parts};
+use super::{Found, Parts, is_ending};
 use crate::{
     auth::Caller,
     blocking,
@@ -34,6 +37,8 @@ use crate::{
     problem::Problem,
 };
 
+/// How often it is looked at what an execution waits for.
+const WAITS: Duration = Duration::from_secs(1);
 /// Lines by which a page may be behind: beyond that it gets the last ones only.
 const BEHIND: u64 = 4 * LINES as u64;
 
@@ -52,6 +57,10 @@ struct Following {
     shown: Option<State>,
     /// Whether it shows that the execution was asked to end.
     ending: bool,
+    /// Why it shows that the execution waits.
+    waiting: Option<Waiting>,
+    /// Whether the attempt has ended, and another may follow.
+    rests: bool,
     over: bool,
 }
 
@@ -81,9 +90,20 @@ pub(in crate::pages) fn events(
     let rows = Rows::new(&executions.get(id)?, View::of(&query)?, Look::of(request));
     let shown = named_state(&query)?;
     let ending = query.has("ending");
-    let (automa, over) = (automa.clone(), false);
-    let following =
-        Following { automa, caller, id, follow, events, from, rows, shown, ending, over };
+    let following = Following {
+        automa: automa.clone(),
+        caller,
+        id,
+        follow,
+        events,
+        from,
+        rows,
+        shown,
+        ending,
+        waiting: None,
+        rests: false,
+        over: false,
+    };
     let stop = stop.clone();
     let ended = async move {
         tokio::select! {
@@ -104,24 +124,35 @@ impl Following {
             return None;
         }
         loop {
-            let state = self.automa.executions(&self.caller.actor).get(self.id).ok()?.state;
-            if state == State::Running && self.shown != Some(state) {
-                self.shown = Some(state);
-                return self.parts("parts").await;
+            let changed = self.changed()?;
+            match self.shown {
+                Some(State::Running) if self.rests => {
+                    self.over = true;
+                    return Some(sse::Event::message("again").event_type("again"));
+                }
+                Some(state) if self.rests && !state.is_open() => {
+                    self.over = true;
+                    return self.parts("end").await;
+                }
+                _ if changed => return self.parts("parts").await,
+                _ => {}
             }
-            // Which of both is dropped has lost nothing: lines are asked for by their numbers.
+            // Which of these is dropped has lost nothing: lines are asked for by their numbers.
             let window = tokio::select! {
-                window = self.follow.next(self.from) => window,
+                window = self.follow.next(self.from), if !self.rests => window,
                 event = self.events.next() => {
                     event?;
                     continue;
                 }
+                // What goes before it changes without an event of its own.
+                () = tokio::time::sleep(WAITS), if self.waiting.is_some() => continue,
             };
             return match window {
                 Ok(Some(window)) => Some(self.lines(window).await),
                 Ok(None) => {
-                    self.over = true;
-                    self.parts("end").await
+                    // What waits to be tried again is told of above.
+                    self.rests = true;
+                    continue;
                 }
                 Err(error) => {
                     tracing::warn!(id = %self.id, %error, "a log cannot be followed");
@@ -129,6 +160,19 @@ impl Following {
                 }
             };
         }
+    }
+
+    /// Whether the page shows something else than what is; from here on it does not.
+    fn changed(&mut self) -> Option<bool> {
+        let executions = self.automa.executions(&self.caller.actor);
+        let execution = executions.get(self.id).ok()?;
+        let (state, ending) = (execution.state, is_ending(&execution));
+        let waiting = executions.waiting(self.id).ok()?;
+        let began = state == State::Running && self.shown != Some(state);
+        let changed = began || ending != self.ending || waiting != self.waiting;
+        (self.shown, self.ending, self.waiting) = (Some(state), ending, waiting);
+        // What has ended is told with its last line.
+        Some(changed && state.is_open())
     }
 
     async fn lines(&mut self, mut window: Window) -> sse::Event {
@@ -157,7 +201,7 @@ impl Following {
         let found = Found::of(&self.automa, &self.caller, self.id).await.ok()?;
         let last = found.last_error(&self.automa, &self.caller).await.ok().flatten();
         let may_run = self.caller.actor.require(Permission::Execute).is_ok();
-        let Parts { outcome, actions, results, facts } = found.parts(may_run, self.ending, last);
+        let Parts { outcome, actions, results, facts } = found.parts(may_run, last);
         let html = [outcome.render(), actions.render(), results.render(), facts.render()];
         let html: Vec<_> = html.into_iter().collect::<Result<_, _>>().ok()?;
         Some(sse::Event::message(html.concat()).event_type(name))
