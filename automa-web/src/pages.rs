@@ -6,6 +6,7 @@
 
 mod ansi;
 mod code;
+mod dispatch;
 mod docs;
 mod egress;
 mod errors;

@@ -83,7 +83,8 @@ fn field<T>(
     parse(text).map_err(|problem| problems.add(name, &problem)).ok()
 }
 
-fn time(text: &str) -> Result<u64, String> {
+/// Milliseconds of a time as people write it.
+pub(super) fn time(text: &str) -> Result<u64, String> {
     let problem = || format!("`{text}` is not a time: write 500ms, 30s, 5m or 1h30m");
     // A number alone is meant in seconds.
     let seconds = text.parse().map(Duration::from_secs).ok();

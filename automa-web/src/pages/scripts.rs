@@ -17,6 +17,7 @@ use poem::{
 
 use super::{
     code::{language, language_field, source_field},
+    dispatch::{self, DispatchFields},
     form::{Field, Kind, Problems, Typed},
     frame::{Frame, Place},
     limits::{self, LimitsFields},
@@ -58,6 +59,7 @@ struct FormPage {
     tags: Field,
     schema: Field,
     limits: LimitsFields,
+    dispatch: DispatchFields,
     problems: Vec<String>,
 }
 
@@ -105,6 +107,7 @@ impl FormPage {
             tags: tags.filled(typed, all),
             schema: schema.filled(typed, all),
             limits: LimitsFields::new(typed, all, &LimitsRequest::default()),
+            dispatch: DispatchFields::new(typed, all),
             problems: problems.rest(),
         }
     }
@@ -141,6 +144,7 @@ fn read(typed: &Typed, problems: &mut Problems) -> NewScript {
         tags: tags.map(str::to_owned).collect(),
         parameters_schema: (!schema.is_empty()).then(|| schema.to_owned()),
         limits: limits::read(typed, problems),
+        dispatch: dispatch::read(typed, problems),
         ..NewScript::new(typed.line("name"), language(typed, problems), typed.text("source"))
     }
 }
@@ -154,7 +158,7 @@ fn typed(script: &Script, version: &Version) -> Typed {
         .with("language", version.language.name())
         .with("source", version.source.clone())
         .with("parameters_schema", version.parameters_schema.clone().unwrap_or_default());
-    limits::typed(typed, &version.limits)
+    dispatch::typed(limits::typed(typed, &version.limits), &version.dispatch)
 }
 
 /// Shows a page of the list.
@@ -321,9 +325,12 @@ pub(super) mod tests {
             path: format!("/scripts/{}/versions/9", script.id),
         };
         let new = Typed::default().with("language", "bash");
-        let bad = typed(&script, &samples::version()).with("limits.cpus", "all");
+        let bad = typed(&script, &samples::version())
+            .with("limits.cpus", "all")
+            .with("retry.on", "never");
         let mut problems = Problems::default();
         limits::read(&bad, &mut problems);
+        dispatch::read(&bad, &mut problems);
         problems.add("name", &"must be one line of 1 to 200 characters");
         problems.add("parameters_schema", &"is no JSON: expected value at line 1 column 1");
         let whole = typed(&script, &samples::version());
@@ -346,6 +353,7 @@ pub(super) mod tests {
         assert!(problems.is_empty());
         assert_eq!((&new.name, &new.tags), (&script.name.trim().to_owned(), &script.tags));
         assert_eq!((&new.source, new.limits), (&version.source, version.limits));
+        assert_eq!(new.dispatch, version.dispatch);
         assert_eq!(new.parameters_schema.as_deref(), version.parameters_schema.as_deref());
     }
 }
