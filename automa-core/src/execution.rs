@@ -1,7 +1,12 @@
 //! Executions: one run of a version of a script, or of code that was not saved.
 //!
 //! ```standalone_crate
-//! use automa_core::{Automa, Error, actor::Actor, execution::NewExecution, script::Language};
+//! use automa_core::{
+//!     Automa, Error,
+//!     actor::Actor,
+//!     execution::{NewExecution, ResultValue},
+//!     script::Language,
+//! };
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn run(directory: &std::path::Path) -> Result<(), Error> {
@@ -9,7 +14,8 @@
 //!     let me = Actor::embedder("example");
 //!     let executions = automa.executions(&me);
 //!
-//!     let mut new = NewExecution::code(Language::Bash, "echo hello $name; echo bye");
+//!     let source = "echo hello $name; echo '{\"greeted\": 1}' >$AUTOMA_RESULT; echo bye";
+//!     let mut new = NewExecution::code(Language::Bash, source);
 //!     new.parameters = Some([("name".to_owned(), "world".into())].into_iter().collect());
 //!     let id = executions.submit(new).await?.id;
 //!
@@ -21,6 +27,8 @@
 //!     }
 //!     assert_eq!(lines, ["hello world", "bye"]);
 //!     assert_eq!(executions.get(id)?.state.name(), "succeeded");
+//!     let Some(ResultValue::Value(result)) = executions.result(id)? else { panic!("it left one") };
+//!     assert_eq!(result["greeted"], 1);
 //!     automa.close().await;
 //!     Ok(())
 //! }

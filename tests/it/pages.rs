@@ -80,6 +80,33 @@ fn lines_appear_and_the_outcome_changes_while_one_looks() {
     });
 }
 
+/// The result and the files come with the end, as text, and are saved rather than shown.
+#[test]
+fn what_a_script_leaves_appears_at_its_end() {
+    block_on(async {
+        let server = Server::start();
+        let browser = signed_in(&server).await;
+        browser.goto(&format!("{}/run", server.url())).await;
+        let source = "cd $AUTOMA_OUT; echo '<script>alert(1)</script>' >'<img src=x>.html'; \
+            echo '{\"sum\": \"<b>42</b>\"}' >$AUTOMA_RESULT; echo begun; sleep 1";
+        browser.fill("#source", source).await;
+        browser.click("main form button[type=submit]").await;
+        browser.shows("#log", "begun").await;
+        browser.evaluate("window.isFirst = true").await;
+        browser.shows("#results", "\"sum\": \"<b>42</b>\"").await;
+        browser.shows("#results", "<img src=x>.html").await;
+        assert_eq!(browser.evaluate("return window.isFirst").await, true, "nothing was reloaded");
+        let download = "const link = document.querySelector('#results a[download]');
+            return fetch(link.href).then(async (answer) => [answer.status,
+                answer.headers.get('content-disposition').split(';')[0],
+                answer.headers.get('content-type'), await answer.text()])";
+        let saved = browser.evaluate(download).await;
+        let content = "<script>alert(1)</script>\n";
+        assert_eq!(saved, json!([200, "attachment", "application/octet-stream", content]));
+        browser.assert_quiet("what a script leaves").await;
+    });
+}
+
 /// Output that would be markup, or a terminal's commands, is text.
 #[test]
 fn what_scripts_print_is_only_text() {

@@ -11,6 +11,7 @@ use automa_tests::{
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::block_on;
 
@@ -240,4 +241,50 @@ fn what_was_left_outlives_the_server_and_what_was_not_recorded_does_not() {
         fs::remove_file(server.data().join("artifacts").join(&kept(&server)[0])).unwrap();
         client.get(&format!("{}/artifacts/1", path_of(&ended))).await.problem(500);
     });
+}
+
+/// Whenever the server dies: what is listed is whole, and nothing is kept that is not listed.
+#[test]
+fn kill_nine_leaves_no_file_without_a_record_and_no_record_without_its_file() {
+    block_on(async {
+        let mut server = Server::start();
+        let mut client = server.set_up().await;
+        let source = "head -c 3M /dev/urandom >$AUTOMA_OUT/large; echo small >$AUTOMA_OUT/small";
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            for _ in 0..6 {
+                ids.push(client.submit(source).await);
+            }
+            // It dies while one of them is at its end, and others have not begun.
+            client.ended(&ids[ids.len() - 6]).await;
+            server.end_by(Signal::SIGKILL);
+            server.restart();
+            client = client.at(server.url());
+        }
+        let mut left = Vec::new();
+        for id in &ids {
+            let ended = client.ended(id).await;
+            let found = list(&client, &ended).await;
+            let items = found["items"].as_array().unwrap();
+            assert_eq!(items.len(), if ended["state"] == "succeeded" { 2 } else { 0 }, "{ended:#}");
+            for item in items {
+                let path = format!("{}/artifacts/{}", path_of(&ended), item["number"]);
+                let answer = client.get(&path).await;
+                let sha256 = hex(&Sha256::digest(&answer.body));
+                assert_eq!(item["sha256"], sha256, "{path}");
+            }
+            left.extend((!items.is_empty()).then(|| format!("{id}.1")));
+        }
+        left.sort();
+        assert_eq!(kept(&server), left);
+        assert!(left.len() >= 5, "some have ended in peace");
+    });
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|it| char::from(b"0123456789abcdef"[usize::from(it)]))
+        .collect()
 }
