@@ -243,6 +243,36 @@ fn what_was_left_outlives_the_server_and_what_was_not_recorded_does_not() {
     });
 }
 
+/// What is shown is what the last attempt has left.
+#[test]
+fn each_attempt_takes_the_place_of_the_one_before() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let body = |source: &str, backoff: u64| {
+            let retry =
+                json!({ "attempts": 3, "backoff_ms": backoff, "max_backoff_ms": 86_400_000 });
+            json!({ "language": "bash", "source": source, "retry": retry })
+        };
+        let source = "date +%N >$AUTOMA_OUT/at; cp $AUTOMA_OUT/at $AUTOMA_OUT/again; \
+            echo \\\"$(<$AUTOMA_OUT/at)\\\" >$AUTOMA_RESULT; cat $AUTOMA_OUT/at; exit 1";
+        let execution = client.post(&format!("{ALL}?wait=60"), body(source, 0)).await.json(200);
+        assert_eq!((&execution["state"], &execution["attempt"]), (&json!("failed"), &json!(3)));
+        assert_eq!(names(&list(&client, &execution).await), ["again", "at"]);
+        let at = client.get(&format!("{}/artifacts/2", path_of(&execution))).await.text();
+        assert_eq!(execution["output"], at);
+        assert_eq!(execution["result"].as_str(), Some(at.trim_end()));
+        let id = execution["id"].as_str().unwrap();
+        assert_eq!(kept(&server), [format!("{id}.3")]);
+        // Of one that waits for its next attempt, what the last one left is there.
+        let waiting = client.post(ALL, body(source, 86_400_000)).await.json(202);
+        let id = waiting["id"].as_str().unwrap();
+        let waiting = client.execution(id, |it| it["attempt"] == 2).await;
+        assert_eq!((&waiting["state"], waiting["result"].is_string()), (&json!("queued"), true));
+        assert_eq!(names(&list(&client, &waiting).await), ["again", "at"]);
+    });
+}
+
 /// Whenever the server dies: what is listed is whole, and nothing is kept that is not listed.
 #[test]
 fn kill_nine_leaves_no_file_without_a_record_and_no_record_without_its_file() {
