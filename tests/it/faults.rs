@@ -3,4 +3,5 @@
 //! `AUTOMA_KILLS=50` kills it more often than the ten times of a normal run.
 
 mod disk;
+mod files;
 mod kills;
