@@ -89,17 +89,20 @@ pub enum Permission {
     ReadAudit,
     /// Reading users and adding them.
     ManageUsers,
+    /// Saying how long things are kept.
+    ManageSettings,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ReadScripts,
         Self::WriteScripts,
         Self::ReadExecutions,
         Self::Execute,
         Self::ReadAudit,
         Self::ManageUsers,
+        Self::ManageSettings,
     ];
 
     /// The least role that has it.
@@ -108,7 +111,7 @@ impl Permission {
         match self {
             Self::ReadScripts | Self::ReadExecutions => Role::Viewer,
             Self::WriteScripts | Self::Execute => Role::Operator,
-            Self::ReadAudit | Self::ManageUsers => Role::Admin,
+            Self::ReadAudit | Self::ManageUsers | Self::ManageSettings => Role::Admin,
         }
     }
 }
@@ -123,6 +126,7 @@ impl fmt::Display for Permission {
             Self::Execute => "run anything",
             Self::ReadAudit => "read the audit log",
             Self::ManageUsers => "manage users",
+            Self::ManageSettings => "change settings",
         })
     }
 }

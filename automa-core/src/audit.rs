@@ -60,6 +60,19 @@ pub enum Action {
     SessionReused(SessionId),
     /// A script was deleted.
     ScriptDeleted(ScriptId),
+    /// How long things are kept was changed.
+    RetentionChanged,
+    /// How long things of one script are kept was changed.
+    ScriptRetentionChanged(ScriptId),
+    /// What was beyond its time was removed.
+    Swept {
+        /// How many executions.
+        executions: u64,
+        /// How many logs, theirs included.
+        logs: u64,
+        /// How many bytes these took.
+        bytes: u64,
+    },
 }
 
 impl Entry {
@@ -128,6 +141,9 @@ mod tests {
             Action::SignedOut(session),
             Action::SessionReused(session),
             Action::ScriptDeleted(script),
+            Action::RetentionChanged,
+            Action::ScriptRetentionChanged(script),
+            Action::Swept { executions: 1, logs: 2, bytes: 3 },
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

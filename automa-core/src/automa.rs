@@ -12,10 +12,12 @@ use crate::{
     audit::Audit,
     blocking,
     clock::{Clock, SystemClock},
+    disk::Disk,
     error::{Error, Result},
     event::Subscription,
     execution::{Admission, ArtifactFiles, Executions, Runner, RunnerConfig, Sandboxes, ThisHost},
     health::{EngineHealth, Health},
+    retention::{Retention, Sweeper},
     script::Scripts,
     session::Sessions,
     setup::{Setup, Token},
@@ -31,6 +33,9 @@ pub struct Automa {
     pub(crate) passwords: Passwords,
     pub(crate) setup_token: Arc<Token>,
     runner: Option<Arc<Runner>>,
+    sweeper: Option<Arc<Sweeper>>,
+    /// Where data is kept, if not in memory.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// Where an [`Automa`] keeps its data, and how it tells the time.
@@ -120,6 +125,11 @@ impl Builder {
         }
         let artifacts = ArtifactFiles::new(artifacts);
         let (store, clock) = (automa.store.clone(), automa.clock.clone());
+        automa.sweeper = Some(Arc::new(Sweeper::start(
+            store.clone(),
+            Arc::clone(&clock),
+            (logs.clone(), artifacts.clone()),
+        )));
         let admission = Admission::new(Box::new(ThisHost::new(logs.clone())), free_disk);
         let config = RunnerConfig { logs, artifacts, per_user, admission };
         automa.runner = Some(Runner::start(sandboxes, store, clock, config).await?);
@@ -147,8 +157,10 @@ impl Builder {
             store,
             clock: self.clock,
             passwords: Passwords::new(),
-            setup_token: Arc::new(Token::new(self.directory)),
+            setup_token: Arc::new(Token::new(self.directory.clone())),
             runner: None,
+            sweeper: None,
+            directory: self.directory,
         })
     }
 }
@@ -209,6 +221,25 @@ impl Automa {
         Self { runner: Some(runner), ..self }
     }
 
+    /// How long things are kept, on behalf of `actor`.
+    #[must_use]
+    pub fn retention<'a>(&'a self, actor: &'a Actor) -> Retention<'a> {
+        Retention::new(self, actor)
+    }
+
+    /// What the data directory holds, on behalf of `actor`.
+    #[must_use]
+    pub fn disk<'a>(&'a self, actor: &'a Actor) -> Disk<'a> {
+        Disk::new(self, actor)
+    }
+
+    /// Removes what is beyond its time before the next hour.
+    pub(crate) fn sweep_soon(&self) {
+        if let Some(sweeper) = &self.sweeper {
+            sweeper.soon();
+        }
+    }
+
     /// What runs executions.
     pub(crate) fn runner(&self) -> Result<&Runner> {
         self.runner.as_deref().ok_or(Error::NotRunning)
@@ -256,6 +287,9 @@ impl Automa {
     pub async fn close(&self) {
         if let Some(runner) = &self.runner {
             runner.stop().await;
+        }
+        if let Some(sweeper) = &self.sweeper {
+            sweeper.stop().await;
         }
         self.store.shutdown().await;
     }

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt, io, path::PathBuf, sync::Arc};
 
+use jiff::Timestamp;
+
 use crate::{
     actor::Forbidden,
     execution::{Shortage, State, log::LogError},
@@ -65,6 +67,15 @@ pub enum Error {
         free: u64,
         /// Bytes that have to be.
         least: u64,
+    },
+    /// The log was removed, because it was beyond the time or size that logs are kept for.
+    #[error(
+        "the log was removed on {day}, as logs are kept for a limited time only",
+        day = .at.strftime("%-d %B %Y")
+    )]
+    LogRemoved {
+        /// When.
+        at: Timestamp,
     },
     /// This Automa was opened without an engine.
     #[error("this Automa was opened to look, not to run: start it instead")]

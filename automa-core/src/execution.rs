@@ -76,6 +76,7 @@ use self::log::LogReader;
 pub(crate) use self::{
     admission::{Admission, ThisHost},
     artifacts::{ArtifactFiles, Kept},
+    attempt::log_name,
     idempotency::{Hash, Submitted},
     older::ExecutionV1,
     result::StoredResult,
@@ -443,9 +444,13 @@ impl<'a> Executions<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::NotRunning`], and the log's.
+    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::NotRunning`], [`Error::LogRemoved`], and
+    /// the log's.
     pub fn log(&self, of: impl Into<AttemptOf>) -> Result<LogReader> {
         let (execution, attempt) = self.attempt(of.into())?;
+        if let Some(at) = self.log_removed(execution.id)? {
+            return Err(Error::LogRemoved { at });
+        }
         let over = attempt < execution.attempt || !execution.state.is_open();
         self.automa.runner()?.log(execution.id, attempt, over)
     }
@@ -459,6 +464,16 @@ impl<'a> Executions<'a> {
             return Err(Error::NotFound { kind: "attempt", id });
         }
         Ok((execution, attempt))
+    }
+
+    /// When the log was removed, if it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] and the store's.
+    pub fn log_removed(&self, id: ExecutionId) -> Result<Option<Timestamp>> {
+        self.actor.require(Permission::ReadExecutions)?;
+        self.automa.store.look(|view| Ok(store::logs::removed(view, id)?))
     }
 }
 

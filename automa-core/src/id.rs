@@ -80,6 +80,12 @@ fn created_at(uuid: Uuid) -> Timestamp {
     Timestamp::from_millisecond(i64::from_be_bytes(millis)).unwrap_or(Timestamp::MAX)
 }
 
+/// Below every id that [`generate`] makes from this time on.
+fn first_at(at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    Uuid::from_u128(u128::from(millis.min((1 << 48) - 1)) << 80)
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident, $kind:literal;)*) => {$(
         $(#[$doc])*
@@ -98,6 +104,12 @@ macro_rules! ids {
             #[must_use]
             pub fn generate(clock: &(impl Clock + ?Sized)) -> Self {
                 Self(generate(clock))
+            }
+
+            /// The lowest of all that are generated at `at` or later.
+            #[must_use]
+            pub fn first_at(at: Timestamp) -> Self {
+                Self(first_at(at))
             }
 
             /// When it was generated, to the millisecond.

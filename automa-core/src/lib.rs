@@ -11,6 +11,7 @@
 //! | [`store`], [`error`] | one file that holds everything, one way to write it, and what can fail |
 //! | [`event`], [`health`] | what has just been written; whether everything works |
 //! | [`page`] | lists in pages, continued by a cursor |
+//! | [`retention`], [`disk`] | how long things are kept; what they take |
 //! | [`id`], [`clock`] | identifiers in order of creation; time and randomness as parameters |
 //!
 //! Everything is done through an [`Automa`] on behalf of an [`Actor`](actor::Actor):
@@ -35,12 +36,14 @@ pub mod audit;
 mod automa;
 mod blocking;
 pub mod clock;
+pub mod disk;
 pub mod error;
 pub mod event;
 pub mod execution;
 pub mod health;
 pub mod id;
 pub mod page;
+pub mod retention;
 pub mod script;
 pub mod session;
 pub mod setup;

@@ -7,6 +7,7 @@ mod dispatch;
 mod document;
 mod executions;
 mod logs;
+mod retention;
 mod scripts;
 pub(crate) mod wire;
 
@@ -34,6 +35,8 @@ enum Tag {
     Scripts,
     /// Runs, their logs and reports
     Executions,
+    /// What is kept, for how long, and what it takes
+    Disk,
 }
 
 /// The API as an endpoint, and the document that describes it.
@@ -49,6 +52,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         artifacts::ArtifactsApi,
         logs::LogsApi,
         logs::FindApi,
+        retention::RetentionApi,
     );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")

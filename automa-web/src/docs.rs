@@ -64,6 +64,7 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
     ("wrong-token", "403", "The setup link is not the one that the server printed."),
     ("cross-origin", "403", "A page of another site asked for a change. Only Automa's own may."),
     ("not-found", "404", "There is nothing of this id or at this address."),
+    ("log-removed", "410", "The log was removed, as logs are kept for a limited time only."),
     ("method-not-allowed", "405", "The address does not take this method. `Allow` lists those."),
     (
         "conflict",

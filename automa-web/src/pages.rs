@@ -6,6 +6,7 @@
 
 mod ansi;
 mod code;
+mod disk;
 mod dispatch;
 mod docs;
 mod egress;
@@ -53,6 +54,7 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/sign-in", get(sign_in::show).post(sign_in::submit))
         .at("/sign-out", post(sign_in::out))
         .at("/theme", post(theme::choose))
+        .at("/disk", get(disk::show).post(disk::save))
         .at("/log-look", post(log::choose))
         .at("/docs", get(docs::api))
         .at("/docs/problems", get(docs::problems))
@@ -62,6 +64,7 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/scripts/:id", get(script::show))
         .at("/scripts/:id/edit", get(scripts::edit).post(scripts::save))
         .at("/scripts/:id/delete", post(scripts::delete))
+        .at("/scripts/:id/retention", get(disk::show_of_script).post(disk::save_of_script))
         .at("/scripts/:id/run", post(script::run))
         .at("/scripts/:id/versions", get(script::list_versions))
         .at("/scripts/:id/versions/:number", get(script::show_version))

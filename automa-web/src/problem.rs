@@ -174,6 +174,9 @@ impl From<Error> for Problem {
             Error::Invalid(fields) => {
                 Self::invalid(fields.iter().map(InvalidField::from).collect())
             }
+            Error::LogRemoved { .. } => {
+                Self::new(StatusCode::GONE, "log-removed", "Log removed").detail(&error)
+            }
             Error::Ended(_) => {
                 Self::new(StatusCode::CONFLICT, "ended", "Already ended").detail(&error)
             }

@@ -26,6 +26,7 @@ mod ops;
 mod pages;
 mod probes;
 mod results;
+mod retention;
 mod run;
 mod terminal;
 mod tree;

@@ -170,6 +170,14 @@ fn every_operation_answers_as_described() {
         ] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;
         }
+        let retention = v1("settings/retention");
+        for path in [retention.clone(), format!("{script}/retention"), v1("disk")] {
+            tour.call(&client, get.clone(), &path, nothing.clone()).await;
+        }
+        let rules = json!({ "log_days": 30 });
+        for path in [retention, format!("{script}/retention")] {
+            tour.call(&client, Method::PUT, &path, rules.clone()).await;
+        }
         for path in ["/health", "/liveness", "/readiness"] {
             // They need no prefix, and may be told of in the document or not.
             client.get(path).await.is(200);

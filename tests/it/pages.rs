@@ -253,6 +253,8 @@ fn every_page_can_be_used_by_everybody() {
             (format!("/executions/{long}?to=1500"), "log-middle"),
             (format!("/executions/{long}?q=line.*00%5Cb&regex=on&only=on"), "log-only"),
             (format!("/executions/{long}?q=(&regex=on&stream=stderr"), "log-refused"),
+            ("/disk".to_owned(), "disk"),
+            (format!("/scripts/{script}/retention"), "script-retention"),
             ("/docs".to_owned(), "docs"),
             ("/docs/problems".to_owned(), "docs-problems"),
         ];

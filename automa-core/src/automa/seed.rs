@@ -25,7 +25,7 @@ use crate::{
     },
     id::{ExecutionId, ScriptId, UserId},
     script::{Language, NewScript},
-    store::{self, change::Change},
+    store::{self, change::Change, logs::LogFile},
 };
 
 /// Executions of one change.
@@ -117,8 +117,14 @@ impl Automa {
             let count = BATCH.min(rows - done);
             let past: Vec<_> = (done..done + count).map(|index| history.past(index)).collect();
             let written: Vec<_> = past.iter().filter_map(|past| past.log(logs)).collect();
-            blocking::run(move || written.iter().try_for_each(WrittenLog::write)).await?;
-            let change = move |change: &mut Change| past.iter().try_for_each(|it| it.put(change));
+            let write = move || written.iter().map(WrittenLog::write).collect::<Result<Vec<_>>>();
+            let logs = blocking::run(write).await?;
+            let change = move |change: &mut Change| {
+                past.iter().try_for_each(|it| it.put(change))?;
+                let mut logs = logs.iter();
+                logs.try_for_each(|(id, log)| store::logs::put(change, *id, *log))?;
+                Ok::<_, Error>(())
+            };
             self.store.write(change).await?;
             done += count;
             progress(done);
@@ -158,6 +164,8 @@ struct Past {
 
 /// A log to be written.
 struct WrittenLog {
+    id: ExecutionId,
+    script: Option<ScriptId>,
     path: PathBuf,
     lines: u64,
     millis: u64,
@@ -312,6 +320,8 @@ impl Past {
     fn log(&self, logs: &Path) -> Option<WrittenLog> {
         let ending = self.execution.ending.as_ref().filter(|_| self.has_log)?;
         Some(WrittenLog {
+            id: self.execution.id,
+            script: self.execution.script.map(|(script, _)| script),
             path: logs.join(format!("{}.log", self.execution.id)),
             lines: ending.output_bytes.div_ceil(LINE.len() as u64),
             millis: ending.wall_ms,
@@ -322,14 +332,14 @@ impl Past {
 const LINE: &str = "all is well\n";
 
 impl WrittenLog {
-    fn write(&self) -> Result<()> {
+    fn write(&self) -> Result<(ExecutionId, LogFile)> {
         let mut log = LogWriter::create(&self.path, &LogOptions::default())?;
         for line in 0..self.lines {
             let at = Duration::from_millis(self.millis * line / self.lines);
             log.append(&Chunk { stream: Stream::Stdout, at, bytes: LINE.into() })?;
         }
-        log.close()?;
-        Ok(())
+        let bytes = log.close()?.file_bytes;
+        Ok((self.id, LogFile { bytes, script: self.script }))
     }
 }
 

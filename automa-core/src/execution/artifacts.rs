@@ -11,7 +11,7 @@ use std::{
     io::{self, ErrorKind},
     ops::Range,
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -91,6 +91,11 @@ pub(crate) struct ArtifactFiles(PathBuf);
 impl ArtifactFiles {
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self(directory)
+    }
+
+    /// Where all of them are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.0
     }
 
     fn path(&self, id: ExecutionId, attempt: u32) -> PathBuf {

@@ -60,6 +60,9 @@ impl Executions<'_> {
         self.automa.runner()?;
         let events = self.automa.events();
         let (execution, attempt) = self.attempt(of.into())?;
+        if let Some(at) = self.log_removed(execution.id)? {
+            return Err(Error::LogRemoved { at });
+        }
         Ok(Follow {
             automa: self.automa.clone(),
             id: execution.id,

@@ -13,7 +13,7 @@ mod tests;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    fmt,
+    fmt, fs,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -40,7 +40,7 @@ use crate::{
     event::Event,
     health::EngineHealth,
     id::ExecutionId,
-    store::{self, Store, change::Change},
+    store::{self, Store, change::Change, logs::LogFile},
 };
 
 /// What the handles of an Automa share.
@@ -244,23 +244,47 @@ impl Running {
             Ok::<_, Error>((store::executions::in_state(change, State::Queued)?, lost))
         };
         let (queued, lost) = self.store.write(change).await?;
+        let mut logs = Vec::new();
         for Execution { id, attempt, .. } in lost {
             // It may have been killed after it kept files and before it recorded them.
             if let Err(error) = self.artifacts.remove(id, attempt) {
                 tracing::error!(%id, %error, "artifacts without a record could not be removed");
             }
             match recover(self.log_path(id, attempt)) {
-                Ok(_) => {}
+                Ok(_) => logs.extend(self.log_bytes(id, attempt).map(|bytes| (id, bytes))),
                 // It was killed before it made its log.
                 Err(error) if is_missing(&error) => {}
                 Err(error) => tracing::error!(%id, %error, "a log could not be recovered"),
             }
+        }
+        if !logs.is_empty() {
+            self.note_logs(logs).await?;
         }
         let mut line = self.line();
         for execution in queued {
             line.queue.accept(execution.entry(), now);
         }
         Ok(())
+    }
+
+    /// Records how large logs are.
+    async fn note_logs(&self, logs: Vec<(ExecutionId, u64)>) -> Result<()> {
+        let change = move |change: &mut Change| {
+            for &(id, bytes) in &logs {
+                if let Some(execution) = store::executions::get(change, id)? {
+                    let script = execution.script.map(|(script, _)| script);
+                    store::logs::put(change, id, LogFile { bytes, script })?;
+                }
+            }
+            Ok(())
+        };
+        self.store.write(change).await
+    }
+
+    /// How large the logs of an execution are, up to that of an attempt, if there are any.
+    fn log_bytes(&self, id: ExecutionId, attempt: u32) -> Option<u64> {
+        let size = |attempt| fs::metadata(self.log_path(id, attempt)).ok().map(|it| it.len());
+        (1..=attempt).filter_map(size).reduce(|sum, bytes| sum + bytes)
     }
 
     fn random(&self) -> u64 {

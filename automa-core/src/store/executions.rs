@@ -8,6 +8,8 @@
 
 mod find;
 
+use std::ops::Bound;
+
 use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
@@ -201,6 +203,40 @@ impl Places {
         }
         count_one(change, self.state, |count| count.saturating_sub(1))
     }
+}
+
+/// Removes an execution that has ended, and everything that is kept under its id here.
+pub(crate) fn remove(change: &mut Change, execution: &Execution) -> Result<(), StoreError> {
+    let id = execution.id;
+    if !EXECUTIONS.remove(change, id)? {
+        return Ok(());
+    }
+    Places::of(execution).leave(change, id)?;
+    WORK.remove(change, id)?;
+    REPORTS.remove(change, id)?;
+    RETRIES.remove(change, id)?;
+    for attempt in 1..=execution.attempt {
+        ATTEMPTS.remove(change, (id, attempt))?;
+    }
+    Ok(())
+}
+
+/// The oldest between two ids, without either, of one script or of all.
+pub(crate) fn oldest(
+    view: &impl View,
+    script: Option<ScriptId>,
+    (after, end): (ExecutionId, ExecutionId),
+    limit: usize,
+) -> Result<Vec<Execution>, StoreError> {
+    let Some(script) = script else {
+        let range = (Bound::Excluded(after), Bound::Excluded(end));
+        let found = EXECUTIONS.oldest(view, range, limit)?;
+        return Ok(found.into_iter().map(|(_, execution)| execution).collect());
+    };
+    let range = (Bound::Excluded((script, after)), Bound::Excluded((script, end)));
+    let keys = BY_SCRIPT.lowest(view, range, limit)?;
+    let found = keys.into_iter().map(|(_, id)| EXECUTIONS.get(view, id));
+    found.filter_map(Result::transpose).collect()
 }
 
 fn count_one(

@@ -35,6 +35,8 @@ pub(super) const CURRENT: Schema = Schema {
         super::audit::create,
         super::users::create,
         super::sessions::create,
+        super::logs::create,
+        super::retention::create,
     ],
 };
 

@@ -52,6 +52,14 @@ pub(crate) fn get(view: &impl View, id: ScriptId) -> Result<Option<Script>, Stor
     SCRIPTS.get(view, id)
 }
 
+/// A script's name, also of one that was deleted.
+pub(crate) fn name(view: &impl View, id: ScriptId) -> Result<Option<String>, StoreError> {
+    if let Some(script) = SCRIPTS.get(view, id)? {
+        return Ok(Some(script.name));
+    }
+    Ok(DELETED.get(view, id)?.map(|deleted| deleted.script.name))
+}
+
 pub(crate) fn put(change: &mut Change, script: &Script) -> Result<(), StoreError> {
     SCRIPTS.put(change, script.id, script)
 }

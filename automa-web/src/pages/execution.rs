@@ -121,8 +121,13 @@ impl Found {
         if started_at.is_none() || !says_why {
             return Ok(None);
         }
-        let log = automa.executions(&caller.actor).log(id)?;
-        blocking::run(move || last_error(&log)).await
+        match automa.executions(&caller.actor).log(id) {
+            Err(Error::LogRemoved { .. }) => Ok(None),
+            log => {
+                let log = log?;
+                blocking::run(move || last_error(&log)).await
+            }
+        }
     }
 
     fn pane(&self, tab: Tab, log: Log) -> Pane {
@@ -205,7 +210,9 @@ pub(super) async fn show(
     let frame = super::frame(request, &caller, "", Place::Executions);
     let (seen, last_error) =
         ((View::of(&query)?, Look::of(request)), found.last_error(automa, &caller).await?);
-    let log = if execution.started_at.is_none() {
+    let log = if let Some(at) = automa.executions(&caller.actor).log_removed(id)? {
+        Log::empty(execution, seen, &frame.path).removed(at)
+    } else if execution.started_at.is_none() {
         Log::empty(execution, seen, &frame.path)
     } else {
         match log::open(automa, &caller, execution, seen, &frame.path).await? {

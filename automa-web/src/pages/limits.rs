@@ -70,7 +70,7 @@ pub(crate) fn typed(typed: Typed, limits: &LimitsRequest) -> Typed {
     })
 }
 
-fn field<T>(
+pub(super) fn field<T>(
     typed: &Typed,
     problems: &mut Problems,
     name: &str,
@@ -92,7 +92,7 @@ pub(super) fn time(text: &str) -> Result<u64, String> {
     u64::try_from(time.as_millis()).map_err(|_| problem())
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     text.parse::<Bytes>().map(|bytes| bytes.0).map_err(|error| error.to_string())
 }
 
@@ -118,7 +118,7 @@ fn texts(limits: &LimitsRequest) -> [Option<String>; 7] {
 }
 
 /// A size that reads back exactly: `512M`, or all its bytes.
-fn written(bytes: u64) -> String {
+pub(super) fn written(bytes: u64) -> String {
     let unit = [("T", 40), ("G", 30), ("M", 20), ("K", 10)]
         .into_iter()
         .find(|(_, shift)| bytes >> shift > 0 && bytes.is_multiple_of(1 << shift));

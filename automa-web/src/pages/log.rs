@@ -15,6 +15,7 @@ use automa_core::{
     id::ExecutionId,
 };
 use automa_sandbox::{Bytes, Stream};
+use jiff::Timestamp;
 
 pub(super) use self::look::choose;
 pub(crate) use self::{
@@ -47,6 +48,8 @@ pub(crate) struct Log {
     ending: bool,
     bytes: u64,
     truncated: bool,
+    /// When it was removed.
+    removed: Option<Timestamp>,
     complete: bool,
     /// The page's own address.
     path: String,
@@ -284,6 +287,7 @@ impl Log {
             ending: false,
             bytes: 0,
             truncated: false,
+            removed: None,
             complete: !state.is_open(),
             path: path.to_owned(),
         }
@@ -292,6 +296,11 @@ impl Log {
     fn of(self, reader: &LogReader) -> Self {
         let truncated = reader.summary().is_some_and(|summary| summary.truncated);
         Self { bytes: reader.raw_len(), truncated, ..self }
+    }
+
+    /// A log that was removed.
+    pub(crate) fn removed(self, at: Timestamp) -> Self {
+        Self { removed: Some(at), ..self }
     }
 
     /// The same of an execution that was asked to end.
@@ -364,6 +373,12 @@ impl Log {
     fn closing(&self) -> Option<String> {
         if self.live.is_some() || self.piece.after.is_some() {
             return None;
+        }
+        if let Some(at) = self.removed {
+            let day = at.strftime("%-d %B %Y");
+            return Some(format!(
+                "Its log was removed on {day}: logs are kept for a limited time."
+            ));
         }
         let total = self.piece.total;
         if total == 0 {
@@ -494,7 +509,9 @@ pub(crate) mod tests {
         assert!(html.contains("data-events="), "{html}");
         let cancelled = samples::execution(State::Cancelled, "a");
         let empty = Log::empty(&cancelled, (View::default(), Look::default()), PATH);
-        assert!(empty.render().unwrap().contains("It wrote nothing."));
+        assert!(empty.clone().render().unwrap().contains("It wrote nothing."));
+        let gone = empty.removed(samples::now()).render().unwrap();
+        assert!(gone.contains("Its log was removed on 21 November 2026"), "{gone}");
     }
 
     #[test]

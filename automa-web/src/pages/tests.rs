@@ -14,6 +14,7 @@ fn all() -> Vec<(&'static str, String)> {
         super::scripts::tests::samples(),
         super::script::tests::samples(),
         super::code::tests::samples(),
+        super::disk::tests::samples(),
         super::executions::tests::samples(),
         super::execution::tests::samples(),
     ]

@@ -23,7 +23,7 @@ use crate::{
     error::StoreError,
     event::Event,
     id::ExecutionId,
-    store::{self, change::Change},
+    store::{self, change::Change, logs::LogFile},
 };
 
 /// Time that a store which fails has to recover once Automa is told to stop.
@@ -119,12 +119,17 @@ impl Running {
 
     async fn finish(&self, id: ExecutionId, end: Conclusion, report: Option<Report>, left: Left) {
         let attempt = end.attempt;
+        let log_bytes = self.log_bytes(id, attempt);
         let finished = self.insist(id, move |change, execution| {
             if !end.record(change, execution)? {
                 return Ok(None);
             }
             if let Some(report) = &report {
                 store::executions::put_report(change, id, report)?;
+            }
+            if let Some(bytes) = log_bytes {
+                let script = execution.script.map(|(script, _)| script);
+                store::logs::put(change, id, LogFile { bytes, script })?;
             }
             store::results::put(change, id, left.result.as_ref())?;
             let before = store::artifacts::put(change, id, left.artifacts.as_ref())?;
