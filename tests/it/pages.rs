@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use automa_tests::{
+    User,
     browser::{Browser, Scheme},
     client::{Client, PASSWORD},
     server::Server,
@@ -207,6 +208,56 @@ async fn fill(client: &Client) -> (String, [String; 6]) {
     let ids = [&succeeded, &failed, &reaching, &leaving].map(id);
     let [succeeded, failed, reaching, leaving] = ids;
     (id(&script), [succeeded, failed, reaching, leaving, running, id(&long)])
+}
+
+/// What waits, ends or is tried again, and a script with rules for that: paths and names.
+async fn turns(client: &Client) -> [(String, &'static str); 6] {
+    let forever = "trap '' TERM; echo begun; while :; do sleep 1; done";
+    let body = json!({
+        "name": "turns", "language": "bash", "source": forever, "priority": 5,
+        "concurrency": { "limit": 1, "key": "region", "on_conflict": "queue" },
+        "retry": { "attempts": 3 },
+    });
+    let script = client.post("/api/v1/scripts", body).await.json(201);
+    let body = json!({ "script_id": script["id"] });
+    let ending = client.post("/api/v1/executions", body.clone()).await.json(202);
+    let waiting = client.post("/api/v1/executions", body).await.json(202);
+    let id = |value: &serde_json::Value| value["id"].as_str().unwrap().to_owned();
+    client.logged(&id(&ending), "begun").await;
+    let cancel = format!("/api/v1/executions/{}/cancel?grace_ms=600000", id(&ending));
+    client.post_nothing(&cancel).await.is(200);
+    let failing = async |backoff: u64| {
+        let retry = json!({ "attempts": 2, "backoff_ms": backoff, "max_backoff_ms": backoff });
+        let source = "echo trying; echo 'cannot go on' >&2; exit 3";
+        let body = json!({ "language": "bash", "source": source, "retry": retry });
+        id(&client.post("/api/v1/executions", body).await.json(202))
+    };
+    let (failed, again) = (failing(0).await, failing(86_400_000).await);
+    client.ended(&failed).await;
+    client.execution(&again, |it| it["attempt"] == 2).await;
+    [
+        (format!("/scripts/{}/edit", id(&script)), "script-turns"),
+        (format!("/executions/{}", id(&waiting)), "execution-waiting"),
+        (format!("/executions/{}", id(&ending)), "execution-ending"),
+        (format!("/executions/{failed}"), "execution-retried"),
+        (format!("/executions/{failed}?attempt=1"), "execution-attempt"),
+        (format!("/executions/{again}"), "execution-again"),
+    ]
+}
+
+#[test]
+fn every_page_about_turns_can_be_used_by_everybody() {
+    block_on(async {
+        let variables = [("AUTOMA_RATE_LIMIT", "off"), ("AUTOMA_SLOTS", "4")];
+        let server = Server::start_as(User::all()[0], &variables);
+        let client = server.set_up().await;
+        let browser = Browser::open().await;
+        browser.goto(&format!("{}/sign-in", server.url())).await;
+        sign_in(&browser).await;
+        for (path, name) in turns(&client).await {
+            look(&browser, &format!("{}{path}", server.url()), name).await;
+        }
+    });
 }
 
 #[test]

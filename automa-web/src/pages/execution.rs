@@ -208,8 +208,9 @@ pub(super) async fn show(
     let found = Found::of(automa, &caller, id).await?;
     let execution = &found.execution;
     let frame = super::frame(request, &caller, "", Place::Executions);
-    let (seen, last_error) =
-        ((View::of(&query)?, Look::of(request)), found.last_error(automa, &caller).await?);
+    let last_error = found.last_error(automa, &caller).await?;
+    let seen = (View::of(&query)?, Look::of(request));
+    let execution = &as_of(execution, seen.0.attempt, &found.attempts);
     let log = if let Some(at) = automa.executions(&caller.actor).log_removed(id)? {
         Log::empty(execution, seen, &frame.path).removed(at)
     } else if execution.started_at.is_none() {
@@ -236,9 +237,23 @@ pub(super) async fn lines(
     Query(query): Query<Typed>,
 ) -> Result<Response, Problem> {
     let id: ExecutionId = super::id(&id)?;
-    let execution = automa.executions(&caller.actor).get(id)?;
+    let executions = automa.executions(&caller.actor);
+    let (execution, attempts) = (executions.get(id)?, executions.attempts(id)?);
     let seen = (View::of(&query)?, Look::of(request));
+    let execution = as_of(&execution, seen.0.attempt, &attempts);
     render(&log::more(automa, &caller, &execution, seen).await?)
+}
+
+/// An execution as it was at the end of one of its earlier attempts, if that is asked for.
+fn as_of(execution: &Execution, number: Option<u32>, attempts: &[Attempt]) -> Execution {
+    let attempt = attempts.iter().find(|attempt| Some(attempt.number) == number);
+    let execution = execution.clone();
+    match attempt {
+        None => execution,
+        Some(&Attempt { number: attempt, state, started_at, .. }) => {
+            Execution { attempt, state, started_at, ..execution }
+        }
+    }
 }
 
 /// Whether it was asked to end, and has not yet.

@@ -106,6 +106,8 @@ struct Source<'a> {
     automa: &'a Automa,
     caller: &'a Caller,
     id: ExecutionId,
+    /// The last one unless said.
+    attempt: Option<u32>,
 }
 
 impl Source<'_> {
@@ -117,12 +119,12 @@ impl Source<'_> {
         limit: usize,
     ) -> Result<Found, Error> {
         let executions = self.automa.executions(&self.caller.actor);
-        executions.find(self.id, search, from, direction, limit).await
+        executions.find((self.id, self.attempt), search, from, direction, limit).await
     }
 
     async fn count(&self, search: &Search, lines: (u64, u64)) -> Result<(u64, bool), Error> {
         let executions = self.automa.executions(&self.caller.actor);
-        let count = executions.count_lines(self.id, search.clone(), lines).await?;
+        let count = executions.count_lines((self.id, self.attempt), search.clone(), lines).await?;
         Ok((count.matches, count.more))
     }
 
@@ -180,8 +182,8 @@ pub(crate) async fn open(
     (mut view, look): (View, Look),
     path: &str,
 ) -> Result<Opened, Problem> {
-    let id = execution.id;
-    let source = Source { automa, caller, id };
+    let (id, attempt) = (execution.id, view.attempt);
+    let source = Source { automa, caller, id, attempt };
     let (search, refused) = match view.search() {
         Ok(search) => (search, None),
         Err(error) => (None, Some(Note { text: format!("“{}” {error}.", view.q), go_on: None })),
@@ -200,7 +202,7 @@ pub(crate) async fn open(
         Some(search) if note.is_none() => Some(source.tally(search, view.place).await?),
         _ => None,
     };
-    let reader = automa.executions(&caller.actor).log(id)?;
+    let reader = automa.executions(&caller.actor).log((id, attempt))?;
     let rows = Rows { search, ..Rows::new(execution, view, look) };
     let (piece, complete) = source.piece(&rows).await?;
     let log = Log { tally, note, complete, ..Log::new(rows, piece, execution.state, path) };
@@ -218,9 +220,9 @@ pub(crate) async fn more(
     execution: &Execution,
     (view, look): (View, Look),
 ) -> Result<Piece, Problem> {
-    let id = execution.id;
+    let (id, attempt) = (execution.id, view.attempt);
     let rows = Rows::new(execution, view, look);
-    let source = Source { automa, caller, id };
+    let source = Source { automa, caller, id, attempt };
     let piece = source.piece(&rows).await?.0;
     // Whoever scrolls up has what is below, and the other way round.
     Ok(match rows.view.place {
@@ -323,6 +325,16 @@ impl Log {
         [("Both", None), ("stdout", Some(Stream::Stdout)), ("stderr", Some(Stream::Stderr))]
             .map(link)
             .into()
+    }
+
+    /// What it is the log of, if not of the last attempt.
+    fn attempt(&self) -> Option<String> {
+        self.view().attempt.map(|number| format!("Attempt {number}"))
+    }
+
+    /// That, in a query.
+    pub(crate) fn of_attempt(&self) -> String {
+        self.view().attempt.map_or_else(String::new, |number| format!("?attempt={number}"))
     }
 
     fn times(&self) -> [(Times, bool); 3] {

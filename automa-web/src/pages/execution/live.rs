@@ -86,8 +86,9 @@ pub(in crate::pages) fn events(
     // Subscribed before it is read, so that no change falls between the two.
     let events = automa.events();
     let executions = automa.executions(&caller.actor);
-    let follow = executions.follow(id)?;
-    let rows = Rows::new(&executions.get(id)?, View::of(&query)?, Look::of(request));
+    let view = View::of(&query)?;
+    let follow = executions.follow((id, view.attempt))?;
+    let rows = Rows::new(&executions.get(id)?, view, Look::of(request));
     let shown = named_state(&query)?;
     let ending = query.has("ending");
     let following = Following {
@@ -192,7 +193,8 @@ impl Following {
     }
 
     async fn last_lines(&self) -> Option<Window> {
-        let log = self.automa.executions(&self.caller.actor).log(self.id).ok()?;
+        let log =
+            self.automa.executions(&self.caller.actor).log((self.id, self.rows.attempt())).ok()?;
         blocking::run(move || log.tail(LINES)).await.ok()?.ok()
     }
 

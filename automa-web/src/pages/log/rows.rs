@@ -25,6 +25,7 @@ const SHOWN: usize = 4096;
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     pub(super) id: ExecutionId,
+    pub(super) attempt: u32,
     pub(super) started_at: Option<Timestamp>,
     pub(super) view: View,
     pub(super) look: Look,
@@ -36,7 +37,13 @@ impl Rows {
     /// Lines of an execution. What cannot be looked for is not: the page has said so.
     pub(crate) fn new(execution: &Execution, view: View, look: Look) -> Self {
         let search = view.search().ok().flatten();
-        Self { id: execution.id, started_at: execution.started_at, view, look, search }
+        let Execution { id, attempt, started_at, .. } = *execution;
+        Self { id, attempt, started_at, view, look, search }
+    }
+
+    /// The attempt that is shown, if that was said.
+    pub(crate) fn attempt(&self) -> Option<u32> {
+        self.view.attempt
     }
 
     /// Lines as HTML.
@@ -150,7 +157,7 @@ pub(in crate::pages) mod tests {
     pub(in crate::pages) fn rows(view: View, look: Look) -> Rows {
         let search = view.search().unwrap();
         let (id, started_at) = (samples::execution_id(), Some(samples::now()));
-        Rows { id, started_at, view, look, search }
+        Rows { id, attempt: 1, started_at, view, look, search }
     }
 
     fn draw(view: View, line: Line) -> String {

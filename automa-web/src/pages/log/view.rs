@@ -21,6 +21,8 @@ pub(crate) struct View {
     pub(super) only: bool,
     /// The only stream that is shown.
     pub(super) stream: Option<Stream>,
+    /// The attempt that is shown, if that was said.
+    pub(crate) attempt: Option<u32>,
     pub(super) place: Place,
     /// A line that is shown to its end, however long.
     pub(super) whole: Option<u64>,
@@ -59,6 +61,7 @@ impl View {
             case: query.has("case"),
             only: query.has("only"),
             stream,
+            attempt: crate::pages::named(query.get("attempt"), "attempt", |it| it.parse().ok())?,
             place,
             whole: line("whole")?,
         })
@@ -120,6 +123,7 @@ impl View {
         let flags = [(self.regex, "regex"), (self.case, "case"), (self.only, "only")];
         words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, name)| format!("{name}=on")));
         words.extend(self.stream.map(|stream| format!("stream={}", name(stream))));
+        words.extend(self.attempt.map(|attempt| format!("attempt={attempt}")));
         words
     }
 
@@ -155,14 +159,15 @@ mod tests {
             ("regex", "on"),
             ("only", "on"),
             ("stream", "stderr"),
+            ("attempt", "2"),
             ("to", "7"),
         ]))
         .unwrap();
         assert_eq!((view.place, view.case), (Place::To(7), false));
-        let query = "?q=a%26b%20%C3%A9&regex=on&only=on&stream=stderr";
+        let query = "?q=a%26b%20%C3%A9&regex=on&only=on&stream=stderr&attempt=2";
         assert_eq!(view.at(Place::Unsaid), query);
         assert_eq!(view.at(Place::After(8)), format!("{query}&after=8"));
-        assert_eq!(view.of_stream(None), "?q=a%26b%20%C3%A9&regex=on&only=on");
+        assert_eq!(view.of_stream(None), "?q=a%26b%20%C3%A9&regex=on&only=on&attempt=2");
         assert_eq!(View::default().at(Place::Unsaid), "?");
         assert!(View::of(&typed(&[("from", "x")])).is_err());
         assert!(View::of(&typed(&[("stream", "both")])).is_err());
