@@ -5,6 +5,7 @@ mod seed;
 use std::{fs, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use automa_sandbox::{EngineConfig, Protection};
+use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::{
@@ -36,6 +37,8 @@ pub struct Automa {
     sweeper: Option<Arc<Sweeper>>,
     /// Where data is kept, if not in memory.
     pub(crate) directory: Option<PathBuf>,
+    /// Removed with the last handle.
+    temporary: Option<Arc<TempDir>>,
 }
 
 /// Where an [`Automa`] keeps its data, and how it tells the time.
@@ -57,7 +60,8 @@ impl Builder {
         self
     }
 
-    /// Keeps data in memory, to be gone at the end: for tests.
+    /// Keeps records in memory, and logs and artifacts in a temporary directory; all of it is gone when
+    /// the last handle is: for tests.
     pub fn in_memory(mut self) -> Self {
         self.directory = None;
         self
@@ -101,10 +105,14 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); [`Error::Sandbox`] when this host cannot confine anything; and
-    /// [`Error::NotRunning`] when it is kept in memory, where there is no place for logs.
+    /// As [`open`](Self::open); and [`Error::Sandbox`] when this host cannot confine anything.
     pub async fn start(self) -> Result<Automa> {
-        let directory = self.directory.as_ref().ok_or(Error::NotRunning)?;
+        let (directory, temporary) = if let Some(path) = &self.directory {
+            (path.clone(), None)
+        } else {
+            let temporary = temporary_directory()?;
+            (temporary.path().to_owned(), Some(temporary))
+        };
         let (logs, artifacts) = (directory.join("logs"), directory.join("artifacts"));
         let (mut engine, per_user, free_disk) =
             (self.engine.clone(), self.per_user, self.free_disk);
@@ -132,6 +140,7 @@ impl Builder {
         )));
         let admission = Admission::new(Box::new(ThisHost::new(logs.clone())), free_disk);
         let config = RunnerConfig { logs, artifacts, per_user, admission };
+        automa.temporary = temporary.map(Arc::new);
         automa.runner = Some(Runner::start(sandboxes, store, clock, config).await?);
         Ok(automa)
     }
@@ -161,8 +170,17 @@ impl Builder {
             runner: None,
             sweeper: None,
             directory: self.directory,
+            temporary: None,
         })
     }
+}
+
+/// Makes a directory for what is kept in files although records are in memory.
+fn temporary_directory() -> Result<TempDir> {
+    let parent = std::env::temp_dir();
+    tempfile::Builder::new().prefix("automa-").tempdir_in(&parent).map_err(|source| {
+        Error::Directory { doing: "making a temporary directory", path: parent, source }
+    })
 }
 
 /// Makes a directory that its owner alone may enter; one that exists is left as it is.
