@@ -9,8 +9,9 @@
 //! };
 //!
 //! #[tokio::main(flavor = "current_thread")]
-//! async fn run(directory: &std::path::Path) -> Result<(), Error> {
-//!     let automa = Automa::builder().directory(directory).slots(1).start().await?;
+//! async fn run() -> Result<(), Error> {
+//!     // With `directory` instead, what is accepted survives this process.
+//!     let automa = Automa::builder().in_memory().slots(1).start().await?;
 //!     let me = Actor::embedder("example");
 //!     let executions = automa.executions(&me);
 //!
@@ -36,8 +37,7 @@
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     // First of all: this program also serves as the sandbox's helper.
 //!     automa_sandbox::reexec_guard();
-//!     let directory = tempfile::tempdir()?;
-//!     run(directory.path())?;
+//!     run()?;
 //!     Ok(())
 //! }
 //! ```
@@ -66,6 +66,7 @@ mod submission;
 use std::time::Duration;
 
 use automa_sandbox::Destination;
+use automa_sandbox::UsagePoint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
@@ -436,6 +437,21 @@ impl<'a> Executions<'a> {
         let report = self.automa.store.read(read).await?;
         // A report that a later version wrote may have what this one does not know.
         Ok(report.and_then(|report| serde_json::from_str(&report.json).ok()))
+    }
+
+    /// What the last attempt used over time, while it runs and afterwards: at most 120 points, and
+    /// none of one that ended within 100 ms.
+    ///
+    /// # Errors
+    ///
+    /// As [`report`](Self::report).
+    pub async fn usage(&self, id: ExecutionId) -> Result<Vec<UsagePoint>> {
+        self.actor.require(Permission::ReadExecutions)?;
+        let runner = self.automa.runner().ok();
+        match runner.and_then(|runner| runner.usage(id)) {
+            Some(usage) => Ok(usage.points()),
+            None => Ok(self.report(id).await?.map(|report| report.history).unwrap_or_default()),
+        }
     }
 
     /// The log of an execution's last attempt, or of another, which may still grow, and is empty as

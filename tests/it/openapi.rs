@@ -161,6 +161,7 @@ fn every_operation_answers_as_described() {
             v1(&format!("executions{FILTERS}")),
             v1(&format!("executions/count{FILTERS}")),
             ended.clone(),
+            format!("{ended}/usage"),
             format!("{ended}/artifacts"),
             format!("{ended}/artifacts/1"),
             format!("{ended}/log"),

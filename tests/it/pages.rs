@@ -74,6 +74,8 @@ fn lines_appear_and_the_outcome_changes_while_one_looks() {
         let before = browser.evaluate(lines).await.as_u64().unwrap();
         browser.shows("#log", &format!("tick {}", before + 3)).await;
         assert_eq!(browser.evaluate("return window.isFirst").await, true, "nothing was reloaded");
+        // What it uses is drawn while it runs.
+        browser.shows("#usage", "Processors").await;
         browser.click("#actions button").await;
         browser.shows("#outcome", "Cancelled").await;
         browser.shows("#log", "End of log").await;

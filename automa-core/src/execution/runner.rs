@@ -15,11 +15,11 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     fmt, fs,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use automa_sandbox::Protection;
+use automa_sandbox::{Protection, UsageHistory};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -89,6 +89,8 @@ struct Live {
     cancel: watch::Sender<Option<Duration>>,
     /// `None` until its log is made.
     log: watch::Sender<Option<LiveLog>>,
+    /// What its sandbox uses, once there is one.
+    usage: OnceLock<UsageHistory>,
 }
 
 /// The log of an attempt that runs.
@@ -160,6 +162,11 @@ impl Runner {
         self.running.live().get(&id).map(|live| live.log.subscribe())
     }
 
+    /// What an execution that runs has used so far.
+    pub(super) fn usage(&self, id: ExecutionId) -> Option<UsageHistory> {
+        self.running.live().get(&id).and_then(|live| live.usage.get().cloned())
+    }
+
     /// Whether sandboxes can be started.
     pub(crate) fn health(&self) -> EngineHealth {
         self.running.sandboxes.health()
@@ -210,7 +217,10 @@ impl Running {
         let cancelled = cancel.subscribe();
         match self.live().entry(id) {
             Entry::Occupied(_) => return None,
-            Entry::Vacant(free) => free.insert(Live { cancel, log: watch::Sender::default() }),
+            Entry::Vacant(free) => {
+                let (log, usage) = (watch::Sender::default(), OnceLock::new());
+                free.insert(Live { cancel, log, usage })
+            }
         };
         Some(Entered { running: self, id, cancelled, cpu_ms: None })
     }

@@ -20,7 +20,7 @@ use poem_openapi::{
 };
 use tokio::time::Instant;
 
-use self::report::Report;
+use self::report::{Report, UsageHistory};
 pub(crate) use self::shape::Execution;
 use self::shape::{Count, ExecutionPage, Rerun, Submission};
 use super::{
@@ -159,6 +159,20 @@ impl ExecutionsApi {
         let execution = executions.get(id.0.0)?;
         let ran = executions.program(id.0.0).await?;
         Ok(Json(with_report(automa, &auth, execution).await?.with_program(ran)))
+    }
+
+    /// What an execution used over time.
+    ///
+    /// Of its last attempt, while it runs and afterwards: at most 120 points, however long it takes.
+    #[oai(path = "/:id/usage", method = "get", operation_id = "getExecutionUsage")]
+    async fn usage(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<ExecutionId>>,
+    ) -> Result<Json<UsageHistory>, Problem> {
+        let points = automa.executions(auth.actor()).usage(id.0.0).await?;
+        Ok(Json(UsageHistory::from(points)))
     }
 
     /// Cancel an execution.

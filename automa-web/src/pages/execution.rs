@@ -11,7 +11,7 @@ use automa_core::{
     },
     id::ExecutionId,
 };
-use automa_sandbox::ExitReport;
+use automa_sandbox::{ExitReport, UsagePoint};
 use poem::{
     Body, IntoResponse as _, Request, Response, handler,
     http::header,
@@ -70,6 +70,7 @@ struct Found {
     execution: Execution,
     ran: Ran,
     report: Option<ExitReport>,
+    usage: Vec<UsagePoint>,
     result: Option<ResultValue>,
     artifacts: Artifacts,
     /// Why it waits, while it does.
@@ -91,22 +92,22 @@ impl Found {
         let executions = automa.executions(&caller.actor);
         let execution = executions.get(id)?;
         let ran = executions.program(id).await?;
-        let report = executions.report(id).await?;
+        let (report, usage) = (executions.report(id).await?, executions.usage(id).await?);
         let (result, artifacts) = (executions.result(id)?, executions.artifacts(id).await?);
         let (waiting, attempts) = (executions.waiting(id)?, executions.attempts(id)?);
-        Ok(Self { execution, ran, report, result, artifacts, waiting, attempts })
+        Ok(Self { execution, ran, report, usage, result, artifacts, waiting, attempts })
     }
 
     /// The parts that change as it goes on.
     fn parts(&self, may_run: bool, last_error: Option<String>) -> Parts {
-        let Self { execution, ran, report, result, artifacts, waiting, attempts } = self;
+        let Self { execution, ran, report, usage, result, artifacts, waiting, attempts } = self;
         let report = report.as_ref();
         let outcome = Outcome::new(execution, &ran.limits.limits(), report, waiting.as_ref());
         Parts {
             outcome: outcome.last_error(last_error),
             actions: Actions::new(execution, may_run),
             results: Results::new(execution.id, result.as_ref(), artifacts),
-            facts: Facts::new(execution, ran, report).after(attempts),
+            facts: Facts::new(execution, ran, report, usage).after(attempts),
         }
     }
 
@@ -379,7 +380,8 @@ pub(super) mod tests {
         let result = Some(result).filter(|_| !execution.state.is_open());
         let (waiting, attempts) = (samples::waiting(&execution), samples::attempts(&execution));
         let ran = samples::ran();
-        let found = Found { execution, ran, report, result, artifacts, waiting, attempts };
+        let usage = if execution.started_at.is_some() { samples::history() } else { Vec::new() };
+        let found = Found { execution, ran, report, usage, result, artifacts, waiting, attempts };
         let frame = samples::frame("", Place::Executions);
         let parts = found.parts(may_run, last);
         let pane = found.pane(tab, log);

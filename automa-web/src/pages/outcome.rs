@@ -6,7 +6,7 @@ use automa_core::{
     execution::{Attempt, Execution, Ran, State, Waiting},
     id::{ExecutionId, ScriptId},
 };
-use automa_sandbox::{Bytes, ExitReport, Feature, Limits, Start, Step};
+use automa_sandbox::{Bytes, ExitReport, Feature, Limits, Start, Step, UsagePoint};
 use jiff::Timestamp;
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     protections::Protections,
     table,
     text::{bare, sentence},
-    usage::{self, Plot},
+    usage::Usage,
 };
 use crate::filters::{self, duration, state_word};
 
@@ -72,7 +72,7 @@ pub(crate) struct Facts {
     open: bool,
     started: bool,
     meters: Vec<Meter>,
-    plots: Vec<Plot>,
+    usage: Usage,
     egress: Option<Egress>,
     protections: Option<Protections>,
     attempts: Attempts,
@@ -248,7 +248,12 @@ impl Actions {
 }
 
 impl Facts {
-    pub(crate) fn new(execution: &Execution, ran: &Ran, report: Option<&ExitReport>) -> Self {
+    pub(crate) fn new(
+        execution: &Execution,
+        ran: &Ran,
+        report: Option<&ExitReport>,
+        usage: &[UsagePoint],
+    ) -> Self {
         let protections = report.filter(|report| !report.protections.is_empty()).map(|report| {
             let protections = Protections::new("What confined it", &report.protections);
             if ran.network.is_empty() { protections } else { protections.with_network() }
@@ -257,7 +262,7 @@ impl Facts {
             open: execution.state.is_open(),
             started: execution.started_at.is_some(),
             meters: report.map(|it| meters(&ran.limits.limits(), it)).unwrap_or_default(),
-            plots: report.map(|it| usage::plots(&it.history)).unwrap_or_default(),
+            usage: Usage::new(usage),
             egress: Egress::new(&ran.network, report),
             protections,
             attempts: Attempts { id: execution.id, rows: Vec::new() },

@@ -198,7 +198,7 @@ pub(super) fn report() -> ExitReport {
 }
 
 /// A run that works in bursts.
-fn history() -> Vec<UsagePoint> {
+pub(super) fn history() -> Vec<UsagePoint> {
     let point = |tick: u64| UsagePoint {
         at_ms: tick * 700,
         cpu_ms: tick / 3 * 72,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use askama::{Template, filters::HtmlSafe};
 use automa_sandbox::{Bytes, UsagePoint};
 
 use crate::filters::duration;
@@ -10,20 +11,36 @@ use crate::filters::duration;
 const WIDTH: f64 = 240.0;
 const HEIGHT: f64 = 40.0;
 
-/// One quantity over time.
-#[derive(Debug, Clone)]
-pub(crate) struct Plot {
-    pub(crate) name: &'static str,
-    /// The most that there was.
-    pub(crate) most: String,
-    /// When the last point is.
-    pub(crate) until: String,
-    /// The outline of an area, for an SVG `polygon`.
-    pub(crate) area: String,
+/// All that is drawn of an execution; replaced on its page while it runs.
+#[derive(Debug, Clone, Template)]
+#[template(path = "executions/usage.html")]
+pub(crate) struct Usage {
+    plots: Vec<Plot>,
 }
 
-/// The plots of a run; none of one that was over too soon.
-pub(crate) fn plots(history: &[UsagePoint]) -> Vec<Plot> {
+/// The template escapes for itself.
+impl HtmlSafe for Usage {}
+
+impl Usage {
+    /// Draws what is known; nothing of a run that was over too soon.
+    pub(crate) fn new(history: &[UsagePoint]) -> Self {
+        Self { plots: plots(history) }
+    }
+}
+
+/// One quantity over time.
+#[derive(Debug, Clone)]
+struct Plot {
+    name: &'static str,
+    /// The most that there was.
+    most: String,
+    /// When the last point is.
+    until: String,
+    /// The outline of an area, for an SVG `polygon`.
+    area: String,
+}
+
+fn plots(history: &[UsagePoint]) -> Vec<Plot> {
     let Some(last) = history.last().filter(|_| history.len() > 1) else { return Vec::new() };
     let until = last.at_ms.max(1);
     let plot = |name, values: &[f64], most: fn(f64) -> String| {

@@ -235,6 +235,10 @@ impl Running {
             Err(End::PutBack) => return End::PutBack,
             Err(end) => return close(log, end).await,
         };
+        if let Some(live) = self.live().get(&id) {
+            // Each attempt is taken on anew.
+            let _ = live.usage.set(child.history());
+        }
         match relay(child, log, cancelled).await {
             Ok((report, found, log)) => {
                 let end = close(log, End::of(&report)).await;

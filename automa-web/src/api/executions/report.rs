@@ -152,6 +152,25 @@ struct UsagePoint {
     processes: Option<u64>,
 }
 
+/// What an execution used over time.
+#[derive(Debug, Object)]
+#[oai(rename = "UsageHistory")]
+pub(crate) struct UsageHistory {
+    points: Vec<UsagePoint>,
+}
+
+impl From<Vec<automa_sandbox::UsagePoint>> for UsageHistory {
+    fn from(points: Vec<automa_sandbox::UsagePoint>) -> Self {
+        let point = |it: automa_sandbox::UsagePoint| UsagePoint {
+            at_ms: it.at_ms,
+            cpu_ms: it.cpu_ms,
+            memory: it.memory.map(|bytes| bytes.0),
+            processes: it.processes,
+        };
+        Self { points: points.into_iter().map(point).collect() }
+    }
+}
+
 fn cold() -> String {
     "cold".to_owned()
 }

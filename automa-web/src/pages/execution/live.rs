@@ -23,6 +23,7 @@ use poem::{
         sse::{self, SSE},
     },
 };
+use tokio::time::{Instant, sleep_until};
 
 use super::{Found, Parts, is_ending};
 use crate::{
@@ -33,12 +34,15 @@ use crate::{
         executions::{KEEP_ALIVE, LIFE},
         form::Typed,
         log::{LINES, Look, Place, Rows, View, gap},
+        usage::Usage,
     },
     problem::Problem,
 };
 
 /// How often it is looked at what an execution waits for.
 const WAITS: Duration = Duration::from_secs(1);
+/// How often what it uses is drawn.
+const USAGE: Duration = Duration::from_secs(2);
 /// Lines by which a page may be behind: beyond that it gets the last ones only.
 const BEHIND: u64 = 4 * LINES as u64;
 
@@ -59,6 +63,8 @@ struct Following {
     ending: bool,
     /// Why it shows that the execution waits.
     waiting: Option<Waiting>,
+    /// When what it uses is drawn again.
+    usage_due: Instant,
     /// Whether the attempt has ended, and another may follow.
     rests: bool,
     over: bool,
@@ -102,6 +108,7 @@ pub(in crate::pages) fn events(
         shown,
         ending,
         waiting: None,
+        usage_due: Instant::now() + USAGE,
         rests: false,
         over: false,
     };
@@ -147,6 +154,10 @@ impl Following {
                 }
                 // What goes before it changes without an event of its own.
                 () = tokio::time::sleep(WAITS), if self.waiting.is_some() => continue,
+                () = sleep_until(self.usage_due), if self.runs() => {
+                    self.usage_due = Instant::now() + USAGE;
+                    return self.usage().await;
+                }
             };
             return match window {
                 Ok(Some(window)) => Some(self.lines(window).await),
@@ -174,6 +185,16 @@ impl Following {
         (self.shown, self.ending, self.waiting) = (Some(state), ending, waiting);
         // What has ended is told with its last line.
         Some(changed && state.is_open())
+    }
+
+    fn runs(&self) -> bool {
+        self.shown == Some(State::Running) && !self.rests
+    }
+
+    /// The part of the page that draws what it uses.
+    async fn usage(&self) -> Option<sse::Event> {
+        let usage = self.automa.executions(&self.caller.actor).usage(self.id).await.ok()?;
+        Some(sse::Event::message(Usage::new(&usage).render().ok()?).event_type("parts"))
     }
 
     async fn lines(&mut self, mut window: Window) -> sse::Event {
