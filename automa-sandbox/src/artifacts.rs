@@ -5,16 +5,16 @@ mod name;
 mod walk;
 
 use std::{
+    convert::Infallible,
     fmt,
     fs::File,
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
 use crate::{beneath::Dir, limits::Bytes};
 
@@ -130,12 +130,22 @@ pub struct Artifacts {
     /// None where nothing was left.
     root: Option<Dir>,
     /// Goes after the directory.
-    _kept: Option<Arc<Kept>>,
+    _kept: Option<Kept>,
 }
 
 /// Exists as long as a file system whose sandbox is gone.
 #[derive(Debug)]
-pub(crate) struct Kept;
+pub(crate) struct Kept(
+    #[expect(dead_code, reason = "tells by being dropped")] oneshot::Sender<Infallible>,
+);
+
+impl Kept {
+    /// And what ends when it is gone.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Infallible>) {
+        let (alive, gone) = oneshot::channel();
+        (Self(alive), gone)
+    }
+}
 
 /// The directory that a sandbox has left.
 #[derive(Debug)]
@@ -143,11 +153,11 @@ pub(crate) enum Left {
     /// There is nothing in it, so that nothing of the sandbox is kept.
     Nothing,
     /// There may be.
-    Something { root: Dir, limits: CollectLimits, kept: Arc<Kept> },
+    Something { root: Dir, limits: CollectLimits, kept: Kept },
 }
 
 impl Left {
-    pub(crate) fn new(directory: OwnedFd, limits: CollectLimits, kept: Arc<Kept>) -> Self {
+    pub(crate) fn new(directory: OwnedFd, limits: CollectLimits, kept: Kept) -> Self {
         let root = Dir::new(directory);
         match root.names().map(|mut names| names.next().is_none()) {
             Ok(true) => Self::Nothing,
@@ -174,7 +184,7 @@ impl Artifacts {
         spawn_blocking(move || Self::search(root, &limits, Some(kept))).await.ok()
     }
 
-    fn search(root: Dir, limits: &CollectLimits, kept: Option<Arc<Kept>>) -> Self {
+    fn search(root: Dir, limits: &CollectLimits, kept: Option<Kept>) -> Self {
         let walk::Found { files, skipped, skipped_count, complete } = walk::search(&root, limits);
         Self { files, skipped, skipped_count, complete, root: Some(root), _kept: kept }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::sleep_until,
+    time::{sleep_until, timeout},
 };
 
 use crate::{
@@ -56,6 +56,9 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a program whose terminal's window was closed may take to end.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a slot waits for what was left in it: to put another in its place takes as long.
+const KEPT_PATIENCE: Duration = Duration::from_millis(20);
+
 /// What init adds to the wall limit before it ends the run by itself, in seconds.
 const INIT_PATIENCE: u64 = 5;
 
@@ -81,15 +84,16 @@ pub(crate) fn start(
     let history = run.facts.history.clone();
     #[expect(clippy::disallowed_methods, reason = "joined by its permit: Engine::shutdown")]
     tokio::spawn(async move {
-        let kept = Arc::new(Kept);
-        let still_kept = Arc::downgrade(&kept);
+        let (kept, gone) = Kept::new();
         let (concluded, lost) = run.supervise(&mut lease, pipes, requests, protections, kept).await;
         // A caller who does not wait does not want to know.
         let _ = conclude.send(concluded);
         // The caller first: it may be on this thread, and its report is ready.
         tokio::task::yield_now().await;
-        // The memory of what was left stays charged to the slot's group, so that it has to go.
-        lease.settle(lost || still_kept.strong_count() > 0).await;
+        // The memory of what was left stays charged to the slot's group: unless it is read soon, the
+        // slot has to go.
+        let still_kept = timeout(KEPT_PATIENCE, gone).await.is_err();
+        lease.settle(lost || still_kept).await;
     });
     Ok(Child { output, control, report, keyboard, history })
 }
@@ -279,7 +283,7 @@ impl Run {
         mut pipes: Pipes,
         mut requests: mpsc::UnboundedReceiver<Control>,
         protections: Vec<Protection>,
-        kept: Arc<Kept>,
+        kept: Kept,
     ) -> (Concluded, bool) {
         let mut event = [0; Event::SIZE];
         let mut over_disk = pin!(std::mem::take(&mut self.watch).exceeded());
