@@ -16,7 +16,9 @@ use crate::{
     disk::Disk,
     error::{Error, Result},
     event::Subscription,
-    execution::{Admission, ArtifactFiles, Executions, Runner, RunnerConfig, Sandboxes, ThisHost},
+    execution::{
+        Admission, ArtifactFiles, Executions, Packer, Runner, RunnerConfig, Sandboxes, ThisHost,
+    },
     health::{EngineHealth, Health},
     retention::{Retention, Sweeper},
     script::Scripts,
@@ -35,6 +37,7 @@ pub struct Automa {
     pub(crate) setup_token: Arc<Token>,
     runner: Option<Arc<Runner>>,
     sweeper: Option<Arc<Sweeper>>,
+    packer: Option<Arc<Packer>>,
     /// Where data is kept, if not in memory.
     pub(crate) directory: Option<PathBuf>,
     /// Removed with the last handle.
@@ -133,6 +136,7 @@ impl Builder {
         }
         let artifacts = ArtifactFiles::new(artifacts);
         let (store, clock) = (automa.store.clone(), automa.clock.clone());
+        automa.packer = Some(Arc::new(Packer::start(store.clone(), logs.clone())));
         automa.sweeper = Some(Arc::new(Sweeper::start(
             store.clone(),
             Arc::clone(&clock),
@@ -169,6 +173,7 @@ impl Builder {
             setup_token: Arc::new(Token::new(self.directory.clone())),
             runner: None,
             sweeper: None,
+            packer: None,
             directory: self.directory,
             temporary: None,
         })
@@ -308,6 +313,9 @@ impl Automa {
         }
         if let Some(sweeper) = &self.sweeper {
             sweeper.stop().await;
+        }
+        if let Some(packer) = &self.packer {
+            packer.stop().await;
         }
         self.store.shutdown().await;
     }

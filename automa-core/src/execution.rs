@@ -55,6 +55,7 @@ mod list;
 pub mod log;
 mod network;
 mod older;
+mod packing;
 pub(crate) mod parameters;
 mod queue;
 mod result;
@@ -80,6 +81,7 @@ pub(crate) use self::{
     attempt::log_name,
     idempotency::{Hash, Submitted},
     older::ExecutionV1,
+    packing::Packer,
     result::StoredResult,
     runner::{Runner, RunnerConfig, Sandboxes},
 };

@@ -1,7 +1,10 @@
 //! Logs that are read: searched, one stream alone, and in raw bytes.
 
+use std::fs;
+
 use automa_tests::{
     client::{Client, send, texts},
+    host::{DEADLINE, PAUSE},
     live::{Events, Socket},
     server::Server,
 };
@@ -144,5 +147,35 @@ fn raw_bytes_are_read_from_where_one_was() {
         assert_eq!((part.status, part.header("content-range")), (206, "bytes 0-5/*"));
         client.post_nothing(&format!("/api/v1/executions/{id}/cancel")).await.is(200);
         client.ended(&id).await;
+    });
+}
+
+#[test]
+fn a_large_log_is_packed_once_it_is_finished_and_reads_as_before() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let log = log_of(&client, "seq 200000").await;
+        let file = server.data().join(format!("logs/{}.log", log.split('/').nth(4).unwrap()));
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        // The eighth byte is the version of its format.
+        while fs::read(&file).unwrap()[7] != 2 {
+            assert!(tokio::time::Instant::now() < deadline, "it stays as it was");
+            tokio::time::sleep(PAUSE).await;
+        }
+        let size = fs::metadata(&file).unwrap().len();
+        let window = client.get(&format!("{log}?from=123456&limit=2")).await.json(200);
+        assert_eq!(texts(&window), ["123456", "123457"]);
+        let found = client.get(&format!("{log}/find?q=%5E199999%24&regex=true")).await.json(200);
+        assert_eq!(texts(&found), ["199999"]);
+        let request = client.request(Method::GET, &log).header("accept", "text/plain");
+        let raw = send(request).await.text();
+        assert!(raw.len() as u64 > size, "{size} bytes of {}", raw.len());
+        assert!(raw.lines().eq((1..=200_000).map(|n| n.to_string())));
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while client.get("/api/v1/disk").await.json(200)["log_bytes"] != size {
+            assert!(tokio::time::Instant::now() < deadline, "its size is not noted");
+            tokio::time::sleep(PAUSE).await;
+        }
     });
 }

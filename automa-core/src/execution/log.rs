@@ -3,7 +3,8 @@
 //! A [`LogWriter`] takes [`Chunk`](automa_sandbox::Chunk)s as they come from the sandbox, masks
 //! secrets, and appends them to the execution's file. A [`LogReader`] gives windows of lines and
 //! ranges of raw bytes, of a finished log as of one that still grows. A [`LogTail`] waits for new
-//! lines. What a crash left behind is made whole by [`recover()`].
+//! lines. What a crash left behind is made whole by [`recover()`]; what is finished is made smaller by
+//! [`pack()`].
 //!
 //! Files are read and written synchronously: async callers use `spawn_blocking`. Only [`LogTail`]
 //! waits asynchronously.
@@ -69,11 +70,13 @@ use std::{
 use automa_sandbox::Stream;
 use serde::Serialize;
 
+mod body;
 mod find;
 mod format;
 mod index;
 mod line;
 mod mask;
+mod pack;
 mod reader;
 mod recover;
 mod scan;
@@ -85,10 +88,12 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::pack::PACK_MIN;
 pub use self::{
     find::{Count, Direction, Found},
     line::LINE_MAX,
     mask::{Mask, MaskError, PATTERNS_MAX, SECRET_MIN},
+    pack::pack,
     reader::{LogReader, RAW_MAX, WINDOW_BYTES, WINDOW_LINES},
     recover::{Recovery, recover},
     search::{SEARCH_MAX, Search, SearchError},

@@ -78,6 +78,14 @@ pub(crate) fn get(view: &impl View, id: ExecutionId) -> Result<Option<LogFile>, 
     LOGS.get(view, id)
 }
 
+/// Notes how large a log is now. If it was removed meanwhile, a file may be left.
+pub(crate) fn resize(change: &mut Change, id: ExecutionId, bytes: u64) -> Result<(), StoreError> {
+    match get(change, id)? {
+        Some(log) => put(change, id, LogFile { bytes, ..log }),
+        None => LEAVING.insert(change, id),
+    }
+}
+
 /// Notes that a log is gone; its file may be left. Tells how large it was.
 pub(crate) fn remove(
     change: &mut Change,

@@ -230,7 +230,7 @@ impl<F: FnMut(&Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
         cursor: &mut Cursor,
         mut go_on: impl FnMut() -> bool,
     ) -> Result<(), Broken> {
-        let mut frames = Frames::new(&log.source().file, cursor.frame, progress.end);
+        let mut frames = Frames::new(&log.source().body, cursor.frame, progress.end);
         let mut read = 0;
         while let Some(frame) = frames.next()? {
             read += wide(frame.payload.len());

@@ -38,6 +38,21 @@
 //!          n   carry               /
 //! ```
 //!
+//! A log may be **packed** once it is finished (version 2): the frames of output are the same, in
+//! blocks, each of whole frames of 256 KiB or more and compressed by itself (LZ4 block format). The
+//! offsets of frames, in checkpoints too, stay those that they had before.
+//!
+//! ```text
+//! header    8   as above, with version 02
+//! block     n   …
+//! index    16   a frame of kind 3, its payload:
+//!           4   length of the index of version 1 u32
+//!           n   that index
+//!           8   offset where the frames of output ended u64
+//!          8…   for each block: its compressed length u32, its length u32
+//! trailer  16   as above
+//! ```
+//!
 //! A **checkpoint** is where reading can begin: line `line` is the next to be completed after
 //! `skip` bytes of the payload of the frame at offset `frame`, before which there are `raw` bytes of
 //! output. There the stream just read is at the beginning of a line. The other is too, or the
@@ -52,6 +67,12 @@ use super::{
 
 /// What a file begins with.
 pub(super) const HEADER_BYTES: [u8; HEADER] = *b"\x89ALOG\r\n\x01";
+/// What a packed file begins with.
+pub(super) const PACKED_HEADER_BYTES: [u8; HEADER] = *b"\x89ALOG\r\n\x02";
+/// A block of a packed file is complete when it has as many bytes of frames.
+pub(super) const BLOCK: usize = 256 * 1024;
+/// Largest number of bytes of frames in a block: what it lacked was one byte.
+const BLOCK_MAX: usize = BLOCK + HEAD + FRAME_MAX;
 /// Size of the file's header.
 pub(super) const HEADER: usize = 8;
 /// Size of a frame's head.
@@ -70,8 +91,10 @@ const TIME_MAX: u64 = (1 << 48) - 1;
 /// What the first bytes of a file say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Header {
-    /// A log of this version.
+    /// A log as it is written.
     Known,
+    /// A packed one.
+    Packed,
     /// A log of another version.
     Version(u8),
     /// The beginning of a header: creation was cut short.
@@ -85,6 +108,7 @@ impl Header {
         let (magic, _) = HEADER_BYTES.split_at(7);
         match bytes.get(..HEADER) {
             Some(header) if header == HEADER_BYTES => Self::Known,
+            Some(header) if header == PACKED_HEADER_BYTES => Self::Packed,
             Some([known @ .., version]) if known == magic => Self::Version(*version),
             // A crash may also leave zeros where the header was to be.
             None if HEADER_BYTES.starts_with(bytes) || bytes.iter().all(|&byte| byte == 0) => {
@@ -241,6 +265,53 @@ impl Footer {
         }
         fields.0.is_empty().then_some(Self { lines, bytes, truncated, checkpoints })
     }
+}
+
+/// One block of a packed file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Its length in the file.
+    pub(super) packed: usize,
+    /// How many bytes of frames that is.
+    pub(super) size: usize,
+}
+
+/// The index of a packed file whose frames ended at `end`.
+pub(super) fn packed_index(footer: &Footer, end: u64, blocks: &[Block]) -> Vec<u8> {
+    // A frame has less than 4 GiB: a longer one is refused.
+    let short = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+    let footer = footer.encode();
+    let mut out = Vec::with_capacity(12 + footer.len() + 8 * blocks.len());
+    out.extend(short(footer.len()));
+    out.extend(footer);
+    out.extend(end.to_le_bytes());
+    for block in blocks {
+        out.extend(short(block.packed));
+        out.extend(short(block.size));
+    }
+    out
+}
+
+/// Reads the index of a packed file, which is at `at` in the file; `None` when it cannot be one.
+pub(super) fn read_packed_index(bytes: &[u8], at: u64) -> Option<(u64, Footer, Vec<Block>)> {
+    let mut fields = Fields(bytes);
+    let len = usize::try_from(fields.u32()?).ok()?;
+    let footer = fields.take(len)?;
+    let end = fields.u64()?;
+    let footer = Footer::decode(footer, end)?;
+    let (mut blocks, mut file_at, mut frames_at) = (Vec::new(), HEADER, HEADER);
+    while !fields.0.is_empty() {
+        let packed = usize::try_from(fields.u32()?).ok()?;
+        let size = usize::try_from(fields.u32()?).ok()?;
+        if !(1..=BLOCK_MAX).contains(&size) {
+            return None;
+        }
+        file_at = file_at.checked_add(packed)?;
+        frames_at = frames_at.checked_add(size)?;
+        blocks.push(Block { packed, size });
+    }
+    let whole = u64::try_from(file_at) == Ok(at) && u64::try_from(frames_at) == Ok(end);
+    whole.then_some((end, footer, blocks))
 }
 
 /// Bytes from which numbers are taken; `None` when they are used up.

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 
 use super::{
     Line, LogError, Summary, Window,
+    body::Body,
     line::LINE_HARD_MAX,
-    recover::{Found, examine},
+    recover::{Found, examine, summary},
     scan::{Cursor, Frames},
     source::{Progress, Source},
     wide,
@@ -56,11 +57,15 @@ impl LogReader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, LogError> {
         let path = path.as_ref();
         let file = File::open(path).map_err(|error| LogError::io("open", path, error))?;
+        let file = Arc::new(file);
+        let mut packed = None;
         let (progress, checkpoints, damage) = match examine(&file, path)? {
-            Found::Finished { end, summary, checkpoints } => {
+            Found::Finished { end, footer, blocks, file_bytes } => {
+                packed = blocks;
+                let summary = summary(&footer, file_bytes);
                 let (lines, raw) = (summary.lines, summary.bytes());
                 let progress = Progress { end, lines, raw, summary: Some(summary) };
-                (progress, checkpoints, None)
+                (progress, footer.checkpoints, None)
             }
             Found::Cut { end, mut indexer, cut, .. } => {
                 let (lines, raw) = (indexer.lines(), indexer.raw());
@@ -69,7 +74,11 @@ impl LogReader {
                 (progress, checkpoints, (cut > 0).then_some(end))
             }
         };
-        let source = Arc::new(Source::new(path.to_path_buf(), Arc::new(file), checkpoints));
+        let body = match packed {
+            Some(blocks) => Body::packed(file, &blocks),
+            None => Body::Plain(file),
+        };
+        let source = Arc::new(Source::new(path.to_path_buf(), body, checkpoints));
         Ok(Self { damage, ..Self::new(source, watch::channel(progress).1) })
     }
 
@@ -81,7 +90,7 @@ impl LogReader {
     pub(crate) fn empty(path: PathBuf, complete: bool) -> Result<Self, LogError> {
         // Something to hold; nothing is read from it.
         let file = File::open("/dev/null").map_err(|error| LogError::io("open", &path, error))?;
-        let source = Arc::new(Source::new(path, Arc::new(file), Vec::new()));
+        let source = Arc::new(Source::new(path, Body::Plain(Arc::new(file)), Vec::new()));
         let summary = complete.then_some(Summary {
             lines: 0,
             stdout_bytes: 0,
@@ -119,7 +128,7 @@ impl LogReader {
         let mut lines = VecDeque::new();
         let mut bytes = 0;
         let end = (progress.end, progress.summary.is_some());
-        let result = cursor.read(&self.source.file, end, |n, line| {
+        let result = cursor.read(&self.source.body, end, |n, line| {
             if n >= from {
                 let (stream, t_ms, ending) = (line.stream, line.t_ms, line.ending);
                 let text = line.text();
@@ -156,7 +165,7 @@ impl LogReader {
             return Ok(bytes);
         }
         let (frame, mut at) = self.source.frame_for_raw(range.start);
-        let mut frames = Frames::new(&self.source.file, frame, progress.end);
+        let mut frames = Frames::new(&self.source.body, frame, progress.end);
         while at < end
             && let Some(frame) = frames.next().map_err(|broken| self.source.error(broken))?
         {
@@ -225,7 +234,7 @@ impl LogReader {
         let mut lines = Vec::new();
         if from <= progress.lines {
             let mut bytes = 0;
-            let result = cursor.read(&self.source.file, (progress.end, complete), |n, line| {
+            let result = cursor.read(&self.source.body, (progress.end, complete), |n, line| {
                 if n < from {
                     return ControlFlow::Continue(());
                 }

@@ -5,14 +5,17 @@ use std::{
     io, mem,
     os::unix::fs::FileExt,
     path::Path,
+    sync::Arc,
 };
 
 use super::{
     LogError, Summary,
+    body::Body,
     format::{
-        Footer, HEAD, HEADER, HEADER_BYTES, Head, Header, Kind, TRAILER, trailer, trailer_offset,
+        Block, Footer, HEAD, HEADER, HEADER_BYTES, Head, Header, Kind, TRAILER, read_packed_index,
+        trailer, trailer_offset,
     },
-    index::{Checkpoint, Indexer},
+    index::Indexer,
     scan::{Broken, Frames, read_up_to},
     wide,
 };
@@ -40,8 +43,11 @@ pub fn recover(path: impl AsRef<Path>) -> Result<Recovery, LogError> {
     let path = path.as_ref();
     let io = |action| move |error| LogError::io(action, path, error);
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(io("open"))?;
+    let file = Arc::new(file);
     let (end, mut indexer, t_ms, cut) = match examine(&file, path)? {
-        Found::Finished { summary, .. } => return Ok(Recovery { summary, cut: 0 }),
+        Found::Finished { footer, file_bytes, .. } => {
+            return Ok(Recovery { summary: summary(&footer, file_bytes), cut: 0 });
+        }
         Found::Cut { end, indexer, t_ms, cut } => (end, indexer, t_ms, cut),
     };
     indexer.finish();
@@ -78,14 +84,14 @@ pub(super) fn summary(footer: &Footer, file_bytes: u64) -> Summary {
 /// What is in a file.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// A finished log, whose frames end at `end`.
-    Finished { end: u64, summary: Summary, checkpoints: Vec<Checkpoint> },
+    /// A finished log, whose frames end at `end`; in blocks if it is packed.
+    Finished { end: u64, footer: Footer, blocks: Option<Vec<Block>>, file_bytes: u64 },
     /// Frames up to `end`, the last of them read at `t_ms`, and `cut` bytes that are none.
     Cut { end: u64, indexer: Indexer, t_ms: u64, cut: u64 },
 }
 
 /// Looks at a file.
-pub(super) fn examine(file: &File, path: &Path) -> Result<Found, LogError> {
+pub(super) fn examine(file: &Arc<File>, path: &Path) -> Result<Found, LogError> {
     let io = |error| LogError::io("read", path, error);
     let len = file.metadata().map_err(io)?.len();
     let mut first = [0; HEADER];
@@ -93,6 +99,15 @@ pub(super) fn examine(file: &File, path: &Path) -> Result<Found, LogError> {
     let path = path.to_path_buf();
     match Header::of(&first[..read]) {
         Header::Known => {}
+        Header::Packed => {
+            let found = index(file, len).map_err(io)?;
+            let read = |(at, payload): (u64, Vec<u8>)| read_packed_index(&payload, at);
+            let Some((end, footer, blocks)) = found.and_then(read) else {
+                // It was complete before it got its name.
+                return Err(LogError::Damaged { path, offset: len });
+            };
+            return Ok(Found::Finished { end, footer, blocks: Some(blocks), file_bytes: len });
+        }
         Header::Version(version) => return Err(LogError::Version { path, version }),
         Header::Foreign => return Err(LogError::NotALog { path }),
         Header::Torn => {
@@ -100,11 +115,13 @@ pub(super) fn examine(file: &File, path: &Path) -> Result<Found, LogError> {
             return Ok(Found::Cut { end, indexer, t_ms: 0, cut: len });
         }
     }
-    if let Some((end, footer)) = footer(file, len).map_err(io)? {
-        let summary = summary(&footer, len);
-        return Ok(Found::Finished { end, summary, checkpoints: footer.checkpoints });
+    if let Some((end, payload)) = index(file, len).map_err(io)?
+        && let Some(footer) = Footer::decode(&payload, end)
+    {
+        return Ok(Found::Finished { end, footer, blocks: None, file_bytes: len });
     }
-    let mut frames = Frames::new(file, wide(HEADER), len);
+    let body = Body::Plain(Arc::clone(file));
+    let mut frames = Frames::new(&body, wide(HEADER), len);
     let (mut indexer, mut t_ms, mut end) = (Indexer::default(), 0, wide(HEADER));
     loop {
         match frames.next() {
@@ -120,8 +137,9 @@ pub(super) fn examine(file: &File, path: &Path) -> Result<Found, LogError> {
     Ok(Found::Cut { end, indexer, t_ms, cut: len - end })
 }
 
-/// The index at the end of a file of `len` bytes and where it begins, if it is there and whole.
-fn footer(file: &File, len: u64) -> io::Result<Option<(u64, Footer)>> {
+/// The payload of the index at the end of a file of `len` bytes, and where that begins, if it is
+/// there and whole.
+fn index(file: &File, len: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
     let Some(trailer_at) = len.checked_sub(wide(TRAILER)) else { return Ok(None) };
     let mut trailer = [0; TRAILER];
     let read = read_up_to(file, &mut trailer, trailer_at)?;
@@ -131,13 +149,13 @@ fn footer(file: &File, len: u64) -> io::Result<Option<(u64, Footer)>> {
     };
     let mut frame = vec![0; size];
     let read = read_up_to(file, &mut frame, at)?;
-    let whole = |frame: &[u8]| {
+    let whole = |frame: &[u8]| -> Option<Vec<u8>> {
         let head = Head::decode(frame)?;
         let (head_bytes, payload) = frame.split_at_checked(HEAD)?;
         let sound = head.kind == Kind::Index
             && head.len == payload.len()
             && head.vouches_for(head_bytes, payload);
-        Footer::decode(payload, at).filter(|_| sound)
+        sound.then(|| payload.to_vec())
     };
-    Ok(whole(&frame[..read]).map(|footer| (at, footer)))
+    Ok(whole(&frame[..read]).map(|payload| (at, payload)))
 }

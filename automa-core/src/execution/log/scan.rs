@@ -5,6 +5,7 @@ use std::{fs::File, io, ops::ControlFlow, os::unix::fs::FileExt};
 use automa_sandbox::Stream;
 
 use super::{
+    body::{Body, Piece},
     format::{FRAME_MAX, HEAD, HEADER, Head, Kind},
     line::{Assembled, Assembler},
     wide,
@@ -22,14 +23,12 @@ pub(super) enum Broken {
 /// The output frames of a file, in order.
 #[derive(Debug)]
 pub(super) struct Frames<'a> {
-    file: &'a File,
+    body: &'a Body,
     /// Where the next frame begins.
     at: u64,
     /// Where the last frame ends.
     end: u64,
-    /// A piece of the file, and where it is.
-    buffer: Vec<u8>,
-    buffer_at: u64,
+    piece: Piece,
 }
 
 /// A frame of output.
@@ -42,12 +41,12 @@ pub(super) struct Frame<'a> {
 }
 
 /// As much is read at once: one frame of any size, and many small ones.
-const PIECE: usize = FRAME_MAX + 4096;
+pub(super) const PIECE: usize = FRAME_MAX + 4096;
 
 impl<'a> Frames<'a> {
-    /// Frames of `file` from the one at offset `at` to `end`.
-    pub(super) fn new(file: &'a File, at: u64, end: u64) -> Self {
-        Self { file, at, end, buffer: Vec::new(), buffer_at: 0 }
+    /// Frames of `body` from the one at offset `at` to `end`.
+    pub(super) fn new(body: &'a Body, at: u64, end: u64) -> Self {
+        Self { body, at, end, piece: Piece::default() }
     }
 
     /// The next frame, `None` after the last.
@@ -75,17 +74,13 @@ impl<'a> Frames<'a> {
             let from = usize::try_from(at.checked_sub(piece_at)?).ok()?;
             (from.checked_add(len)? <= piece.len()).then_some(from)
         };
-        let from = if let Some(from) = have(self.buffer_at, &self.buffer) {
+        let from = if let Some(from) = have(self.piece.at, &self.piece.bytes) {
             from
         } else {
-            let piece = usize::try_from(self.end - at).unwrap_or(PIECE).min(PIECE).max(len);
-            self.buffer.resize(piece, 0);
-            self.buffer_at = at;
-            let read = read_up_to(self.file, &mut self.buffer, at).map_err(Broken::Io)?;
-            self.buffer.truncate(read);
-            have(at, &self.buffer).ok_or(Broken::Frame(at))?
+            self.body.read(&mut self.piece, at, len, self.end)?;
+            have(self.piece.at, &self.piece.bytes).ok_or(Broken::Frame(at))?
         };
-        Ok(&self.buffer[from..from + len])
+        Ok(&self.piece.bytes[from..from + len])
     }
 }
 
@@ -132,11 +127,11 @@ impl Cursor {
     /// the log if it is `complete`. Reading may go on from there at any time.
     pub(super) fn read(
         &mut self,
-        file: &File,
+        body: &Body,
         (end, complete): (u64, bool),
         mut each: impl FnMut(u64, Assembled<'_>) -> ControlFlow<()>,
     ) -> Result<(), Broken> {
-        let mut frames = Frames::new(file, self.frame, end);
+        let mut frames = Frames::new(body, self.frame, end);
         while let Some(frame) = frames.next()? {
             let mut rest = frame.payload.get(self.skip..).ok_or(Broken::Frame(frame.offset))?;
             while let Some(line) = self.lines.take(frame.stream, frame.t_ms, &mut rest) {

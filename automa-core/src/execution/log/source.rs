@@ -1,13 +1,13 @@
 //! What writer, readers and viewers of one log share.
 
 use std::{
-    fs::File,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{PoisonError, RwLock},
 };
 
 use super::{
     LogError, Summary,
+    body::Body,
     format::HEADER,
     index::{self, Checkpoint},
     scan::{Broken, Cursor},
@@ -38,14 +38,14 @@ impl Progress {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
-    pub(super) file: Arc<File>,
+    pub(super) body: Body,
     /// Grows at its end only, and before the progress that lets readers get there.
     checkpoints: RwLock<Vec<Checkpoint>>,
 }
 
 impl Source {
-    pub(super) fn new(path: PathBuf, file: Arc<File>, checkpoints: Vec<Checkpoint>) -> Self {
-        Self { path, file, checkpoints: RwLock::new(checkpoints) }
+    pub(super) fn new(path: PathBuf, body: Body, checkpoints: Vec<Checkpoint>) -> Self {
+        Self { path, body, checkpoints: RwLock::new(checkpoints) }
     }
 
     /// Moves `fresh` checkpoints to the index.

@@ -13,6 +13,7 @@ mod empty;
 mod find;
 mod follow;
 mod format;
+mod pack;
 mod windows;
 
 /// Output, at a time in milliseconds.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::{
     LogError, LogHandle, Mask, Summary,
+    body::Body,
     format::{FRAME_MAX, Footer, HEAD, HEADER_BYTES, Head, Kind},
     index::Indexer,
     mask::Masker,
@@ -98,7 +99,7 @@ impl LogWriter {
         options: &LogOptions,
     ) -> Result<Self, LogError> {
         disk.write_all_at(&HEADER_BYTES, 0).map_err(|error| LogError::io("create", path, error))?;
-        let source = Arc::new(Source::new(path.to_path_buf(), file, Vec::new()));
+        let source = Arc::new(Source::new(path.to_path_buf(), Body::Plain(file), Vec::new()));
         let segment = Segment {
             disk,
             source,

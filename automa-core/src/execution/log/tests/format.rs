@@ -72,7 +72,8 @@ fn version_1_checkpoints() {
 fn other_files_are_told_from_logs() {
     for (bytes, header) in [
         (&HEADER_BYTES[..], Header::Known),
-        (b"\x89ALOG\r\n\x02later", Header::Version(2)),
+        (b"\x89ALOG\r\n\x02packed", Header::Packed),
+        (b"\x89ALOG\r\n\x03later", Header::Version(3)),
         (b"\x89ALOG\n\x01 ", Header::Foreign),
         (b"#!/bin/sh", Header::Foreign),
         (b"\0\0\0\0\0\0\0\0", Header::Foreign),

@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::{fs::File, sync::Arc};
 
 use automa_sandbox::{
     Chunk,
@@ -15,8 +15,8 @@ use crate::execution::log::{
 };
 
 fn checkpoints(path: &std::path::Path) -> Vec<Checkpoint> {
-    match examine(&File::open(path).unwrap(), path).unwrap() {
-        Found::Finished { checkpoints, .. } => checkpoints,
+    match examine(&Arc::new(File::open(path).unwrap()), path).unwrap() {
+        Found::Finished { footer, .. } => footer.checkpoints,
         Found::Cut { .. } => panic!("the log is not finished"),
     }
 }
