@@ -1,8 +1,8 @@
 //! Retention: how long executions and their logs are kept, and what removes them afterwards.
 //!
-//! What is removed says so: a log that is gone is [`Error::LogRemoved`], with the day, and each sweep
-//! that removed something leaves an entry in the audit log. Executions that have not ended are never
-//! touched. Audit entries are not removed.
+//! What is removed says so: a log that is gone is [`LogRemoved`](crate::Error::LogRemoved), with the
+//! day, and each sweep that removed something leaves an entry in the audit log. Executions that have
+//! not ended are never touched. Audit entries are not removed.
 
 mod sweep;
 
