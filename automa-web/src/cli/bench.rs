@@ -1,6 +1,7 @@
 //! `automa bench`: Automa against its bare counterpart, interleaved in one run, so that whatever
 //! else the machine does falls on both.
 
+mod engine;
 mod http;
 mod sandbox;
 mod table;
@@ -32,8 +33,10 @@ pub(crate) struct Args {
 enum Suite {
     /// Starting programs in a sandbox
     Sandbox,
-    /// Submissions, results, live logs and lists through a server
+    /// Submissions, results, live logs, lists and long histories through a server
     Http,
+    /// Submissions and results of the core alone, without a server
+    Engine,
 }
 
 /// Runs the command.
@@ -44,13 +47,14 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let all = [Suite::Sandbox, Suite::Http];
+    let all = [Suite::Sandbox, Suite::Http, Suite::Engine];
     let suites = if args.suites.is_empty() { &all[..] } else { &args.suites };
     let mut tables = Vec::new();
     for suite in suites {
         let result = match suite {
             Suite::Sandbox => block_on(sandbox::measure(args.quick)),
             Suite::Http => block_on(http::measure(args.quick)),
+            Suite::Engine => block_on(engine::measure(args.quick)),
         };
         match result.map_err(|error| error.to_string()).flatten() {
             Ok(mut measured) => tables.append(&mut measured),

@@ -1,8 +1,10 @@
 //! What the way through HTTP costs: a real server process with everything on (sandbox, durability,
 //! authentication), each figure beside the same thing done bare.
 
+mod burst;
 mod client;
 mod hello;
+mod history;
 mod live;
 mod process;
 mod rate;
@@ -22,12 +24,14 @@ struct Rounds {
     starts: usize,
     /// Lines of a log.
     lines: usize,
+    /// Bursts of submissions.
+    bursts: usize,
     /// Windows of time in which requests are counted.
     windows: usize,
 }
 
-const FULL: Rounds = Rounds { results: 200, starts: 20, lines: 300, windows: 10 };
-const QUICK: Rounds = Rounds { results: 30, starts: 5, lines: 60, windows: 3 };
+const FULL: Rounds = Rounds { results: 200, starts: 20, lines: 300, bursts: 5, windows: 10 };
+const QUICK: Rounds = Rounds { results: 30, starts: 5, lines: 60, bursts: 2, windows: 3 };
 
 /// Measures everything; each part has a server with data of its own.
 pub(super) async fn measure(quick: bool) -> Result<Vec<Table>, String> {
@@ -42,7 +46,14 @@ pub(super) async fn measure(quick: bool) -> Result<Vec<Table>, String> {
     result::measure(&mut table, &server, &token, rounds.results).await?;
     live::measure(&mut table, &server, &token, rounds.lines).await?;
     rate::measure_list(&mut table, &server, &token, rounds.windows).await?;
+    burst::measure(&mut table, &server, &token, rounds.bursts).await?;
     // Last of all, as what was accepted keeps the server busy for long.
     rate::measure_accepted(&mut table, &server, &token, rounds.windows).await?;
-    Ok(vec![table])
+    drop(server);
+    let mut history = Table::new(format!(
+        "A long history through HTTP (medians of {} windows; ratios to the shortest)",
+        rounds.windows
+    ));
+    history::measure(&mut history, rounds.windows, quick).await?;
+    Ok(vec![table, history])
 }

@@ -1,4 +1,4 @@
-//! Figures and how they are shown: medians, 90th percentiles, ratios, targets.
+//! Figures and how they are shown: medians, percentiles, ratios, targets.
 
 use std::{
     io::{self, Write},
@@ -32,6 +32,7 @@ pub(super) struct Row {
     pub(super) rounds: usize,
     pub(super) median_us: f64,
     pub(super) p90_us: f64,
+    pub(super) p99_us: f64,
     /// Median against the median of the row it is compared with.
     pub(super) ratio: Option<f64>,
     /// What the ratio should not exceed.
@@ -51,10 +52,19 @@ impl Row {
         let mut micros: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
         micros.sort_by(f64::total_cmp);
         let median_us = percentile(&micros, 50);
-        let p90_us = percentile(&micros, 90);
+        let (p90_us, p99_us) = (percentile(&micros, 90), percentile(&micros, 99));
         let ratio = bare.map(|bare| median_us / bare);
         let name = name.to_owned();
-        Self { name, rounds: times.len(), median_us, p90_us, ratio, target, target_us: None }
+        Self {
+            name,
+            rounds: times.len(),
+            median_us,
+            p90_us,
+            p99_us,
+            ratio,
+            target,
+            target_us: None,
+        }
     }
 
     /// The same with a target for the median itself.
@@ -118,8 +128,8 @@ pub(super) fn write(tables: &[Table], json: bool) -> io::Result<()> {
         writeln!(to, "{}", table.title)?;
         writeln!(
             to,
-            "  {:44} {:>9} {:>9} {:>8} {:>7} {:>7}",
-            "", "median µs", "p90 µs", "p90/med", "ratio", "target"
+            "  {:44} {:>9} {:>9} {:>9} {:>7} {:>7}",
+            "", "median µs", "p90 µs", "p99 µs", "ratio", "target"
         )?;
         let or_blank = |value: Option<f64>, mark: &str| {
             value.map(|value| format!("{mark}{value:.2}")).unwrap_or_default()
@@ -127,11 +137,11 @@ pub(super) fn write(tables: &[Table], json: bool) -> io::Result<()> {
         for row in &table.rows {
             writeln!(
                 to,
-                "  {:44} {:>9.0} {:>9.0} {:>8.2} {:>7} {:>7}{}",
+                "  {:44} {:>9.0} {:>9.0} {:>9.0} {:>7} {:>7}{}",
                 row.name,
                 row.median_us,
                 row.p90_us,
-                row.p90_us / row.median_us,
+                row.p99_us,
                 or_blank(row.ratio, ""),
                 or_blank(row.target, "≤ "),
                 row.target_us.map(|target| format!(" ≤ {target:.0} µs")).unwrap_or_default(),
@@ -148,7 +158,7 @@ pub(super) fn write(tables: &[Table], json: bool) -> io::Result<()> {
             let digits = usize::from(*value < 100.0);
             writeln!(
                 to,
-                "  {name:44} {value:>9.digits$} {unit:<9} {:8} {ratio:>7} {target:>7}",
+                "  {name:44} {value:>9.digits$} {unit:<9} {:9} {ratio:>7} {target:>7}",
                 ""
             )?;
         }

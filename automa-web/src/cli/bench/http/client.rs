@@ -15,13 +15,27 @@ use tokio::{net::TcpStream, task::JoinSet};
 pub(super) struct Client {
     sender: SendRequest<Full<Bytes>>,
     address: SocketAddr,
-    authorization: Option<String>,
+    /// The header field that says who asks.
+    credential: Option<(&'static str, String)>,
     /// Moves the bytes; ends with the client.
     _connection: JoinSet<()>,
 }
 
 impl Client {
+    /// A program, with its token if it has one.
     pub(super) async fn connect(address: SocketAddr, token: Option<&str>) -> Result<Self, String> {
+        Self::open(address, token.map(|token| ("authorization", format!("Bearer {token}")))).await
+    }
+
+    /// A browser whose user is signed in.
+    pub(super) async fn of_page(address: SocketAddr, token: &str) -> Result<Self, String> {
+        Self::open(address, Some(("cookie", format!("automa_access={token}")))).await
+    }
+
+    async fn open(
+        address: SocketAddr,
+        credential: Option<(&'static str, String)>,
+    ) -> Result<Self, String> {
         let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -32,8 +46,7 @@ impl Client {
             // What goes wrong is reported to the request that suffers from it.
             let _ = connection.await;
         });
-        let authorization = token.map(|token| format!("Bearer {token}"));
-        Ok(Self { sender, address, authorization, _connection: moving })
+        Ok(Self { sender, address, credential, _connection: moving })
     }
 
     /// Sends a request; the answer's body is still to come.
@@ -46,8 +59,8 @@ impl Client {
         let failed = |error: &dyn std::fmt::Display| format!("{path}: {error}");
         let mut request =
             Request::builder().method(method).uri(path).header("host", self.address.to_string());
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
+        if let Some((name, value)) = &self.credential {
+            request = request.header(*name, value);
         }
         if body.is_some() {
             request = request.header("content-type", "application/json");

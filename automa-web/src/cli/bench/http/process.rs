@@ -4,11 +4,16 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use hyper::{Method, StatusCode};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -33,19 +38,46 @@ pub(super) struct Server {
 impl Server {
     /// Starts Automa on data of its own.
     pub(super) fn start() -> Result<Self, String> {
+        Self::start_on(tempfile::tempdir().map_err(|error| error.to_string())?)
+    }
+
+    /// Starts Automa on data of its own, in which there are so many executions already.
+    #[expect(clippy::disallowed_methods, reason = "what is measured is this program itself")]
+    pub(super) fn start_after(rows: u64) -> Result<Self, String> {
         let data = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let path = data.path().join("data").display().to_string();
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut seed = Command::new(program);
+        seed.args(["bench-seed", "--rows", &rows.to_string(), "--data"]).arg(place(&data));
+        let seeded = seed.stderr(Stdio::null()).status().map_err(|error| error.to_string())?;
+        if !seeded.success() {
+            return Err(format!("`automa bench-seed --rows {rows}` failed: {seeded}"));
+        }
+        Self::start_on(data)
+    }
+
+    fn start_on(data: TempDir) -> Result<Self, String> {
+        let path = place(&data).display().to_string();
         let args = ["serve", "--listen", "127.0.0.1:0", "--data", &path];
-        Self::spawn(&args, Some(data))
+        Self::spawn(&args, Some(data), true)
+    }
+
+    /// Ends it in order, and starts it again on the same data.
+    pub(super) fn restart(mut self) -> Result<Self, String> {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, Signal::SIGTERM).map_err(|error| error.to_string())?;
+        self.child.wait().map_err(|error| error.to_string())?;
+        let data = self.data.take().ok_or("a server without data")?;
+        let path = place(&data).display().to_string();
+        Self::spawn(&["serve", "--listen", "127.0.0.1:0", "--data", &path], Some(data), false)
     }
 
     /// Starts the bare counterpart.
     pub(super) fn start_hello() -> Result<Self, String> {
-        Self::spawn(&["bench", "--hello"], None)
+        Self::spawn(&["bench", "--hello"], None, false)
     }
 
     #[expect(clippy::disallowed_methods, reason = "what is measured is this program itself")]
-    fn spawn(args: &[&str], data: Option<TempDir>) -> Result<Self, String> {
+    fn spawn(args: &[&str], data: Option<TempDir>, is_new: bool) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command.args(args).env("AUTOMA_RATE_LIMIT", "off").env("AUTOMA_LOG", "error");
@@ -63,7 +95,7 @@ impl Server {
         };
         let address = line("listening on http://")?;
         server.address = address.parse().map_err(|error| format!("{address}: {error}"))?;
-        server.setup_token = server.data.is_some().then(|| line("/setup?token=")).transpose()?;
+        server.setup_token = is_new.then(|| line("/setup?token=")).transpose()?;
         Ok(server)
     }
 
@@ -80,13 +112,13 @@ impl Server {
         Ok(tokens["access_token"].as_str().ok_or("no access token")?.to_owned())
     }
 
-    async fn is_healthy(&self) -> Result<(), String> {
+    pub(super) async fn is_healthy(&self) -> Result<(), String> {
         let mut client = Client::connect(self.address, None).await?;
         client.answer(Method::GET, "/health", None, StatusCode::OK).await.map(drop)
     }
 
     /// Memory of the process and all below it, in MiB: what is shared is divided by its users.
-    fn memory(&self) -> f64 {
+    pub(super) fn memory(&self) -> f64 {
         let mut pids = vec![self.child.id()];
         let mut kib = 0.0;
         while let Some(pid) = pids.pop() {
@@ -99,6 +131,11 @@ impl Server {
         }
         kib / 1024.0
     }
+}
+
+/// The data directory, which is to be made.
+fn place(data: &TempDir) -> PathBuf {
+    data.path().join("data")
 }
 
 impl Drop for Server {

@@ -11,14 +11,14 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    super::table::{Figure, Table, Target},
+    super::table::{Figure, Row, Table, Target},
     client::Client,
     process::Server,
 };
 
 /// Clients that submit at the same time, and clients that read.
 const SUBMITTING: usize = 64;
-const READING: usize = 8;
+pub(super) const READING: usize = 8;
 
 /// How long requests are counted at a time.
 const WINDOW: Duration = Duration::from_millis(500);
@@ -44,11 +44,13 @@ pub(super) async fn measure_accepted(
     let body = Bytes::from(body.to_string());
     let submission = (Method::POST, "/api/v1/executions", Some(&body), StatusCode::ACCEPTED);
     let (mut synced, mut greeted, mut accepted) = (Vec::new(), Vec::new(), Vec::new());
+    let mut times = Vec::new();
     for _ in 0..windows {
         synced.push(append_and_sync().map_err(|error| error.to_string())?);
         greeted.push(count(&mut greeters, &HELLO).await?);
-        accepted.push(count(&mut submitters, &submission).await?);
+        accepted.push(count_and_time(&mut submitters, &submission, &mut times).await?);
     }
+    table.rows.push(Row::new("a submission among those of 64 clients", &times, None, None));
     let bare = Figure::new("records of 300 bytes appended and synced by hand", &synced, "/s", None);
     let compared = Some(bare.value);
     table.figures.push(bare);
@@ -90,11 +92,11 @@ pub(super) async fn measure_list(
 }
 
 /// A request and the status that it is answered with.
-type Asked<'a> = (Method, &'a str, Option<&'a Bytes>, StatusCode);
+pub(super) type Asked<'a> = (Method, &'a str, Option<&'a Bytes>, StatusCode);
 
 const HELLO: Asked<'static> = (Method::GET, "/health", None, StatusCode::OK);
 
-async fn connect(
+pub(super) async fn connect(
     server: &Server,
     token: Option<&str>,
     clients: usize,
@@ -107,22 +109,34 @@ async fn connect(
 }
 
 /// All clients send the request again and again for a while: requests per second.
-async fn count(clients: &mut [Client], asked: &Asked<'_>) -> Result<f64, String> {
+pub(super) async fn count(clients: &mut [Client], asked: &Asked<'_>) -> Result<f64, String> {
+    count_and_time(clients, asked, &mut Vec::new()).await
+}
+
+/// The same; `times` gets how long each request took.
+async fn count_and_time(
+    clients: &mut [Client],
+    asked: &Asked<'_>,
+    times: &mut Vec<Duration>,
+) -> Result<f64, String> {
     let begun = Instant::now();
     let each = clients.iter_mut().map(async |client| {
-        let mut answered = 0_u32;
+        let mut took = Vec::new();
         while begun.elapsed() < WINDOW {
             let (method, path, body, status) = asked.clone();
+            let asked = Instant::now();
             client.answer(method, path, body, status).await?;
-            answered += 1;
+            took.push(asked.elapsed());
         }
-        Ok::<u32, String>(answered)
+        Ok::<_, String>(took)
     });
-    let mut sum = 0;
-    for answered in futures_util::future::join_all(each).await {
-        sum += answered?;
+    let mut answered = 0;
+    for took in futures_util::future::join_all(each).await {
+        let took = took?;
+        answered += u32::try_from(took.len()).unwrap_or(u32::MAX);
+        times.extend(took);
     }
-    Ok(f64::from(sum) / begun.elapsed().as_secs_f64())
+    Ok(f64::from(answered) / begun.elapsed().as_secs_f64())
 }
 
 /// One program, one file, one record at a time: records per second.
