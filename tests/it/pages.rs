@@ -248,6 +248,32 @@ async fn turns(client: &Client) -> [(String, &'static str); 6] {
 }
 
 #[test]
+fn a_page_goes_on_with_the_next_attempt() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let browser = Browser::open().await;
+        browser.goto(&format!("{}/sign-in", server.url())).await;
+        sign_in(&browser).await;
+        let retry = json!({ "attempts": 2, "backoff_ms": 500, "jitter": false });
+        let source = "date +%N; sleep 2; exit 3";
+        let body = json!({ "language": "bash", "source": source, "retry": retry });
+        let execution = client.post("/api/v1/executions", body).await.json(202);
+        let id = execution["id"].as_str().unwrap();
+        browser.goto(&format!("{}/executions/{id}", server.url())).await;
+        browser.shows("#outcome", "attempt 1 of 2").await;
+        client.ended(id).await;
+        browser.shows("#outcome", "attempt 2 of 2").await;
+        // It was loaded anew, with the log of that.
+        let log = client.get(&format!("/api/v1/executions/{id}/log?attempt=2")).await.json(200);
+        browser.shows("#log", log["lines"][0]["text"].as_str().unwrap()).await;
+        browser.shows("#facts", "Attempt 1").await;
+        browser.shows("#outcome", "Failed").await;
+        browser.assert_quiet("attempts").await;
+    });
+}
+
+#[test]
 fn every_page_about_turns_can_be_used_by_everybody() {
     block_on(async {
         let variables = [("AUTOMA_RATE_LIMIT", "off"), ("AUTOMA_SLOTS", "4")];
