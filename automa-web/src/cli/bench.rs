@@ -3,6 +3,7 @@
 
 mod engine;
 mod http;
+mod log;
 mod sandbox;
 mod table;
 
@@ -37,6 +38,8 @@ enum Suite {
     Http,
     /// Submissions and results of the core alone, without a server
     Engine,
+    /// Writing, reading and searching a log of a gigabyte
+    Log,
 }
 
 /// Runs the command.
@@ -47,7 +50,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let all = [Suite::Sandbox, Suite::Http, Suite::Engine];
+    let all = [Suite::Sandbox, Suite::Http, Suite::Engine, Suite::Log];
     let suites = if args.suites.is_empty() { &all[..] } else { &args.suites };
     let mut tables = Vec::new();
     for suite in suites {
@@ -55,6 +58,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Suite::Sandbox => block_on(sandbox::measure(args.quick)),
             Suite::Http => block_on(http::measure(args.quick)),
             Suite::Engine => block_on(engine::measure(args.quick)),
+            Suite::Log => Ok(log::measure(args.quick)),
         };
         match result.map_err(|error| error.to_string()).flatten() {
             Ok(mut measured) => tables.append(&mut measured),

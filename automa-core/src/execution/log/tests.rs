@@ -14,6 +14,7 @@ mod find;
 mod follow;
 mod format;
 mod pack;
+mod size;
 mod windows;
 
 /// Output, at a time in milliseconds.
