@@ -161,7 +161,8 @@ impl Target<'_> {
             let path = |value: &str| {
                 // All others are as they should be.
                 let path = self.operation.path_with(parameter, value);
-                path.replace("{id}", &self.id).replace("{number}", "1")
+                let path = path.replace("{id}", &self.id).replace("{number}", "1");
+                format!("{path}?{}", self.operation.least_query())
             };
             let unknown = if parameter == "id" { UNKNOWN } else { "4000000000" };
             let status = self.sends(request(&path(unknown)), unknown).await;

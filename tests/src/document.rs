@@ -36,6 +36,15 @@ impl Operation {
         here.filter_map(|one| one["name"].as_str()).collect()
     }
 
+    /// A query with something for each of its parameters that has to be there.
+    #[must_use]
+    pub fn least_query(&self) -> String {
+        let parameters = self.about["parameters"].as_array().into_iter().flatten();
+        let needed = parameters.filter(|one| one["in"] == "query" && one["required"] == true);
+        let pairs = needed.filter_map(|one| one["name"].as_str()).map(|name| format!("{name}=x"));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
     /// Its path with this id, and 1 for every other parameter.
     #[must_use]
     pub fn path_of(&self, id: &str) -> String {
