@@ -98,6 +98,8 @@ fn a_full_disk_refuses_what_is_new_and_harms_nothing() {
             (&json!("failed"), &json!(3)),
             "{ended:#}"
         );
+        let log = client.get(&format!("/api/v1/executions/{ending}/log")).await.json(200);
+        assert_eq!((texts(&log), &log["complete"]), (vec!["begun"], &json!(true)));
         let stopped = client.ended(&writing).await;
         assert_eq!(stopped["state"], "failed", "{stopped:#}");
         let cause = stopped["cause"].as_str().unwrap();

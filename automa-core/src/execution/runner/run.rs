@@ -1,6 +1,6 @@
 //! One execution, from where it is taken on to its recorded end.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use automa_sandbox::{Artifacts, Child, Command, Exit, ExitReport, Policy};
 use tokio::{
@@ -13,7 +13,7 @@ use super::{
         Artifact, Ending, Execution, Kept, Ran, Report, State, StoredResult, artifacts,
         attempt::Conclusion,
         find_program,
-        log::{LogOptions, LogWriter, Mask, recover},
+        log::{LogError, LogOptions, LogWriter, Mask, recover},
         network, parameters, result,
     },
     Accepted, Entered, LiveLog, Running, told,
@@ -25,6 +25,9 @@ use crate::{
     id::ExecutionId,
     store::{self, change::Change, logs::LogFile},
 };
+
+/// Time until it is looked again whether a full disk has room.
+const NO_SPACE: Duration = Duration::from_millis(500);
 
 /// Time that a store which fails has to recover once Automa is told to stop.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -233,7 +236,7 @@ impl Running {
         let child = match self.start_sandbox(id, cancelled).await {
             Ok(child) => child,
             Err(End::PutBack) => return End::PutBack,
-            Err(end) => return close(log, end).await,
+            Err(end) => return self.close(id, path, log, end).await,
         };
         if let Some(live) = self.live().get(&id) {
             // Each attempt is taken on anew.
@@ -241,19 +244,44 @@ impl Running {
         }
         match relay(child, log, cancelled).await {
             Ok((report, found, log)) => {
-                let end = close(log, End::of(&report)).await;
+                let end = self.close(id, path, log, End::of(&report)).await;
                 match found {
                     Some(found) => self.keep(id, attempt, found, end).await,
                     None => end,
                 }
             }
             Err(error) => {
-                // What there is of the log can still be read.
-                if let Err(error) = blocking::run(move || Ok::<_, Error>(recover(path)?)).await {
-                    tracing::error!(%id, %error, "a log could not be recovered");
-                }
+                self.make_whole(id, path).await;
                 let cause = format!("was stopped, because its log could not be written: {error}");
                 End::without_report(State::Failed, &cause)
+            }
+        }
+    }
+
+    /// Finishes the log, which is complete on disk before its execution is recorded as ended.
+    async fn close(&self, id: ExecutionId, path: PathBuf, log: LogWriter, end: End) -> End {
+        match blocking::run(move || Ok::<_, Error>(log.close()?)).await {
+            Ok(_) => end,
+            Err(error) => {
+                self.make_whole(id, path).await;
+                end.but(&format!("its log could not be completed: {error}"))
+            }
+        }
+    }
+
+    /// Ends a log that could not be written to its end, so that what there is of it can be read: on a
+    /// full disk, once there is room.
+    async fn make_whole(&self, id: ExecutionId, path: PathBuf) {
+        loop {
+            let log = path.clone();
+            match blocking::run(move || Ok::<_, Error>(recover(log)?)).await {
+                Ok(_) => return,
+                Err(Error::Log(LogError::NoSpace { .. })) => {}
+                Err(error) => return tracing::error!(%id, %error, "a log could not be recovered"),
+            }
+            tokio::select! {
+                () = self.patience() => return,
+                () = sleep(NO_SPACE) => {}
             }
         }
     }
@@ -341,14 +369,6 @@ async fn shortened(
         Some(grace) => grace,
         // Its other end lives as long as the task has entered the execution.
         None => std::future::pending().await,
-    }
-}
-
-/// Finishes the log, which is complete on disk before its execution is recorded as ended.
-async fn close(log: LogWriter, end: End) -> End {
-    match blocking::run(move || Ok::<_, Error>(log.close()?)).await {
-        Ok(_) => end,
-        Err(error) => end.but(&format!("its log could not be completed: {error}")),
     }
 }
 
