@@ -83,6 +83,7 @@ pub(crate) use self::{
     older::ExecutionV1,
     packing::Packer,
     result::StoredResult,
+    retry::ATTEMPTS_MAX,
     runner::{Runner, RunnerConfig, Sandboxes},
 };
 pub use self::{

@@ -7,7 +7,7 @@ use super::State;
 use crate::error::FieldError;
 
 /// Most attempts of one execution.
-const ATTEMPTS_MAX: u32 = 10;
+pub(crate) const ATTEMPTS_MAX: u32 = 10;
 /// Longest pause between two: a day.
 const BACKOFF_MAX: u64 = 24 * 60 * 60 * 1000;
 

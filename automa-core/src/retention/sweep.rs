@@ -20,13 +20,11 @@ use crate::{
     audit::{Action, Entry},
     blocking,
     clock::Clock,
-    execution::{ArtifactFiles, log_name},
+    execution::{ATTEMPTS_MAX, ArtifactFiles, log_name},
     id::{ExecutionId, ScriptId},
     store::{self, Store, change::Change},
 };
 
-/// Most attempts of which files can be left.
-const ATTEMPTS_MAX: u32 = 10;
 /// Most records that one change looks at.
 const BATCH: usize = 1000;
 /// Time between the start and the first sweep.
