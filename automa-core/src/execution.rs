@@ -80,7 +80,7 @@ pub(crate) use self::{
     artifacts::{ArtifactFiles, Kept},
     attempt::log_name,
     idempotency::{Hash, Submitted},
-    older::ExecutionV1,
+    older::{ExecutionV1, ExecutionV2},
     packing::Packer,
     result::StoredResult,
     retry::ATTEMPTS_MAX,
@@ -108,7 +108,7 @@ use crate::{
     audit::{Action, Entry},
     error::FieldError,
     event::Event,
-    id::{ExecutionId, ScriptId, UserId},
+    id::{AgentId, ExecutionId, JobId, ScriptId, UserId},
     page::{Page, PageRequest},
     script::{self, Language},
     store::{
@@ -156,6 +156,21 @@ pub struct Execution {
     pub ending: Option<Ending>,
     /// What decides about its turn.
     pub dispatch: Dispatch,
+    /// The job whose turn it was, if one started it.
+    pub job: Option<Slot>,
+    /// The agent that it is a run of.
+    pub agent: Option<AgentId>,
+}
+
+/// A time at which a job's turn is, and for which it starts at most one execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot {
+    /// The job.
+    pub job: JobId,
+    /// When: as its trigger says, however late it was in fact; of what was asked for, the time of
+    /// asking.
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub at: Timestamp,
 }
 
 impl Execution {

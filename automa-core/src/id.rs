@@ -197,6 +197,10 @@ ids! {
     SessionId, "the id of a session";
     /// Names a script.
     ScriptId, "the id of a script";
+    /// Names a job.
+    JobId, "the id of a job";
+    /// Names an agent.
+    AgentId, "the id of an agent";
     /// Names an execution.
     ExecutionId, "the id of an execution";
     /// Names an entry of the audit log.

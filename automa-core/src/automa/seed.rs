@@ -238,6 +238,8 @@ impl History {
                 rerun_of: None,
                 ending: Some(ending),
                 dispatch: Dispatch::default(),
+                job: None,
+                agent: None,
             },
         }
     }

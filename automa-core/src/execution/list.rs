@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::State;
-use crate::id::ScriptId;
+use crate::id::{AgentId, JobId, ScriptId};
 
 /// Which executions: all, unless something is named; then those of which all of it is true.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub struct Filter {
     pub states: Vec<State>,
     /// Those of this script, whatever the version, and even if it was deleted.
     pub script: Option<ScriptId>,
+    /// Those that this job started, even if it was deleted.
+    pub job: Option<JobId>,
+    /// Those that are runs of this agent, even if it was deleted.
+    pub agent: Option<AgentId>,
     /// Those that somebody of this name asked for, as named at that time.
     pub requested_by: Option<String>,
     /// Those accepted at this moment or later, to the millisecond.

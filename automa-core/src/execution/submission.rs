@@ -306,6 +306,8 @@ impl Executions<'_> {
             rerun_of,
             ending: None,
             dispatch,
+            job: None,
+            agent: None,
         };
         let waits = execution.entry();
         // With a slot it is accepted and started in one change.

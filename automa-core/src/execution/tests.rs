@@ -52,6 +52,8 @@ fn stored_bytes_stay_as_they_are() {
             output_bytes: 7,
         }),
         dispatch: Dispatch::default(),
+        job: None,
+        agent: None,
     };
     assert_reads(EXECUTION_V1, &execution);
     let place = Place { key: [7; 16], limit: 2 };
@@ -65,6 +67,12 @@ fn stored_bytes_stay_as_they_are() {
             cancelled_at: Some(clock.now()),
             replaced_by: Some(id),
         },
+        ..execution
+    };
+    assert_reads(EXECUTION_V2, &execution);
+    let execution = Execution {
+        job: Some(Slot { job: JobId::generate(&clock), at: clock.now() }),
+        agent: Some(AgentId::generate(&clock)),
         ..execution
     };
     let retry = Retry::default();
@@ -90,16 +98,23 @@ fn stored_bytes_stay_as_they_are() {
     let work = Work { network: network.into(), ..old.clone().into() };
     let submitted = Submitted { execution: id, request: [7; 32], expires_at: clock.now() };
     let report = Report { json: "{}".to_owned() };
-    for damaged in [&[][..], &[0], &[3, 3], &[2, 255], &[1, 255]] {
+    for damaged in [&[][..], &[0], &[4, 3], &[3, 255], &[2, 255], &[1, 255]] {
         assert!(Retry::decode(damaged).is_err() && Attempt::decode(damaged).is_err());
         assert!(Execution::decode(damaged).is_err() && Work::decode(damaged).is_err());
         assert!(Submitted::decode(damaged).is_err() && Report::decode(damaged).is_err());
     }
-    assert_bytes(&execution, EXECUTION_V2);
+    assert_bytes(&execution, EXECUTION_V3);
     assert_bytes(&retry, RETRY_V1);
     assert_bytes(&attempt, ATTEMPT_V1);
     assert_bytes(&work, WORK_V2);
     assert_reads(WORK_V1, &Work::from(old));
+    assert_bytes(&report, REPORT_V1);
+    assert_bytes(&submitted, SUBMITTED_V1);
+}
+
+/// As above.
+#[test]
+fn stored_bytes_of_what_is_left_stay_as_they_are() {
     let artifact = Artifact { name: "a/b".to_owned(), size: 300, sha256: [7; 32], start: 4096 };
     let left_out = LeftOut { name: "c".to_owned(), reason: "a pipe".to_owned() };
     let kept = Kept {
@@ -118,12 +133,11 @@ fn stored_bytes_stay_as_they_are() {
         assert!(Artifact::decode(damaged).is_err() && Kept::decode(damaged).is_err());
         assert!(StoredResult::decode(damaged).is_err());
     }
-    assert_bytes(&report, REPORT_V1);
-    assert_bytes(&submitted, SUBMITTED_V1);
 }
 
 const EXECUTION_V1: &str = "01019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0301067265706f727403616e6e00808082e288d2a30601808082e288d2a306000201019b76daa8007000815c0289ec2d0a91012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007";
 const EXECUTION_V2: &str = "02019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0301067265706f727403616e6e00808082e288d2a30601808082e288d2a306000201019b76daa8007000815c0289ec2d0a91012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007fd01808082e288d2a30601808082e288d2a3060401070707070707070707070707070707070201808082e288d2a30601019b76daa8007000815c0289ec2d0a91";
+const EXECUTION_V3: &str = "03019b76daa8007000815c0289ec2d0a91040101019b76daa8007001a7ec8e65a18debbe0301067265706f727403616e6e00808082e288d2a30601808082e288d2a306000201019b76daa8007000815c0289ec2d0a91012874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007fd01808082e288d2a30601808082e288d2a3060401070707070707070707070707070707070201808082e288d2a30601019b76daa8007000815c0289ec2d0a9101019b76daa80070029e5532fbeea293f8808082e288d2a30601019b76daa80070038bc942ee9086c171";
 const RETRY_V1: &str = "0103e807e0a71200000000000000400103030406";
 const ATTEMPT_V1: &str = "01010701808082e288d2a306808082e288d2a3062874686520736372697074207761732073746f70706564206174206974732074696d65206c696d6974010100e0a7120c0180804007";
 const WORK_V1: &str =

@@ -70,6 +70,8 @@ impl History {
             rerun_of: None,
             ending: None,
             dispatch: Dispatch::default(),
+            job: None,
+            agent: None,
         };
         let work = Work {
             source: Some("echo".to_owned()),

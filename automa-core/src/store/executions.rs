@@ -2,7 +2,7 @@
 //! `execution_reports`: what its sandbox reported; `execution_retries`: when those are tried again
 //! that may be; `execution_attempts`: `(execution id, number) -> attempt`, those that were followed
 //! by another. And what lists and counts read, so that none of them goes through all executions:
-//! indexes by state, by script, by both, by who asked, and by duration (`find`);
+//! indexes by state, by script, by both, by who asked, by duration, by job and by agent (`find`);
 //! `executions_open_by_key`: those that wait or run and have a concurrency key; and
 //! `execution_counts`: `state -> how many`.
 
@@ -22,9 +22,10 @@ use super::{
 use crate::{
     error::StoreError,
     execution::{
-        Attempt, Count, Counts, Execution, ExecutionV1, Filter, Report, Retry, State, Work, WorkV1,
+        Attempt, Count, Counts, Execution, ExecutionV1, ExecutionV2, Filter, Report, Retry, State,
+        Work, WorkV1,
     },
-    id::{ExecutionId, ScriptId},
+    id::{AgentId, ExecutionId, JobId, ScriptId},
     page::{Page, PageRequest},
 };
 
@@ -41,16 +42,19 @@ const BY_SCRIPT_AND_STATE: Index<(ScriptId, u8, ExecutionId)> =
 const BY_REQUESTER: Index<(Requester, ExecutionId)> = Index::new("executions_by_requester");
 /// Only of those that took a second or more, by the class of their duration.
 const BY_DURATION: Index<(u8, ExecutionId)> = Index::new("executions_by_duration");
+const BY_JOB: Index<(JobId, ExecutionId)> = Index::new("executions_by_job");
+const BY_AGENT: Index<(AgentId, ExecutionId)> = Index::new("executions_by_agent");
 const OPEN_BY_KEY: Index<([u8; 16], ExecutionId)> = Index::new("executions_open_by_key");
 const COUNTS: TableDefinition<'static, u8, u64> = TableDefinition::new("execution_counts");
 
 impl Record for Execution {
     const TABLE: &'static str = "executions";
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn upgrade(version: u8, body: &[u8]) -> Result<Self, StoreError> {
         match version {
             1 => Ok(record::read::<ExecutionV1>(Self::TABLE, version, body)?.into()),
+            2 => Ok(record::read::<ExecutionV2>(Self::TABLE, version, body)?.into()),
             version => Err(StoreError::UnknownVersion { table: Self::TABLE, version }),
         }
     }
@@ -95,6 +99,8 @@ pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
     BY_SCRIPT_AND_STATE.create(txn)?;
     BY_REQUESTER.create(txn)?;
     BY_DURATION.create(txn)?;
+    BY_JOB.create(txn)?;
+    BY_AGENT.create(txn)?;
     txn.open_table(COUNTS)?;
     Ok(())
 }
@@ -156,6 +162,8 @@ struct Places {
     script: Option<ScriptId>,
     requester: Requester,
     duration: Option<u8>,
+    job: Option<JobId>,
+    agent: Option<AgentId>,
     /// Its concurrency key, as long as it counts among those of it.
     open_key: Option<[u8; 16]>,
 }
@@ -168,6 +176,8 @@ impl Places {
             script: execution.script.map(|(script, _)| script),
             requester: requester(&execution.requested_by),
             duration: execution.ending.as_ref().and_then(|it| duration_class(it.wall_ms)),
+            job: execution.job.map(|slot| slot.job),
+            agent: execution.agent,
             open_key: place.map(|place| place.key),
         }
     }
@@ -181,6 +191,12 @@ impl Places {
         BY_REQUESTER.insert(change, (self.requester, id))?;
         if let Some(class) = self.duration {
             BY_DURATION.insert(change, (class, id))?;
+        }
+        if let Some(job) = self.job {
+            BY_JOB.insert(change, (job, id))?;
+        }
+        if let Some(agent) = self.agent {
+            BY_AGENT.insert(change, (agent, id))?;
         }
         if let Some(key) = self.open_key {
             OPEN_BY_KEY.insert(change, (key, id))?;
@@ -197,6 +213,12 @@ impl Places {
         BY_REQUESTER.remove(change, (self.requester, id))?;
         if let Some(class) = self.duration {
             BY_DURATION.remove(change, (class, id))?;
+        }
+        if let Some(job) = self.job {
+            BY_JOB.remove(change, (job, id))?;
+        }
+        if let Some(agent) = self.agent {
+            BY_AGENT.remove(change, (agent, id))?;
         }
         if let Some(key) = self.open_key {
             OPEN_BY_KEY.remove(change, (key, id))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use automa_core::{
     Automa, Error,
     execution::{self, Filter, NewExecution, State},
-    id::{ExecutionId, ScriptId},
+    id::{AgentId, ExecutionId, JobId, ScriptId},
     page::{Cursor, Page},
 };
 use jiff::Timestamp;
@@ -102,6 +102,10 @@ impl ExecutionsApi {
         state: Query<Option<Vec<OneOf<State>>>>,
         /// Only those of this script.
         script_id: Query<Option<Text<ScriptId>>>,
+        /// Only those that this job started.
+        job_id: Query<Option<Text<JobId>>>,
+        /// Only runs of this agent.
+        agent_id: Query<Option<Text<AgentId>>>,
         /// Only those that a user of this name asked for.
         requested_by: Query<Option<String>>,
         /// Only those accepted at this time or later.
@@ -112,7 +116,8 @@ impl ExecutionsApi {
         min_wall_ms: Query<Option<u64>>,
     ) -> Result<Document<ExecutionPage>, Problem> {
         let times = [created_from.0, created_until.0];
-        let filter = filter(state.0, script_id.0, requested_by.0, times, min_wall_ms.0);
+        let of = (script_id.0, job_id.0, agent_id.0);
+        let filter = filter(state.0, of, requested_by.0, times, min_wall_ms.0);
         let page = page(limit.0, cursor.0)?;
         let executions = automa.executions(auth.actor()).list(filter, page).await?;
         let Page { items, next_cursor } = executions.map(Execution::from);
@@ -132,6 +137,10 @@ impl ExecutionsApi {
         state: Query<Option<Vec<OneOf<State>>>>,
         /// Only those of this script.
         script_id: Query<Option<Text<ScriptId>>>,
+        /// Only those that this job started.
+        job_id: Query<Option<Text<JobId>>>,
+        /// Only runs of this agent.
+        agent_id: Query<Option<Text<AgentId>>>,
         /// Only those that a user of this name asked for.
         requested_by: Query<Option<String>>,
         /// Only those accepted at this time or later.
@@ -142,7 +151,8 @@ impl ExecutionsApi {
         min_wall_ms: Query<Option<u64>>,
     ) -> Result<Json<Count>, Problem> {
         let times = [created_from.0, created_until.0];
-        let filter = filter(state.0, script_id.0, requested_by.0, times, min_wall_ms.0);
+        let of = (script_id.0, job_id.0, agent_id.0);
+        let filter = filter(state.0, of, requested_by.0, times, min_wall_ms.0);
         let counted = automa.executions(auth.actor()).count(filter).await?;
         Ok(Json(Count { count: counted.count, is_exact: counted.is_exact }))
     }
@@ -214,10 +224,13 @@ impl ExecutionsApi {
     }
 }
 
+/// What executions belong to.
+type Of = (Option<Text<ScriptId>>, Option<Text<JobId>>, Option<Text<AgentId>>);
+
 /// What a query asks for.
 fn filter(
     states: Option<Vec<OneOf<State>>>,
-    script: Option<Text<ScriptId>>,
+    (script, job, agent): Of,
     requested_by: Option<String>,
     [from, until]: [Option<Text<Timestamp>>; 2],
     min_wall_ms: Option<u64>,
@@ -225,6 +238,8 @@ fn filter(
     Filter {
         states: states.into_iter().flatten().map(|it| it.0).collect(),
         script: script.map(|it| it.0),
+        job: job.map(|it| it.0),
+        agent: agent.map(|it| it.0),
         requested_by,
         created_from: from.map(|it| it.0),
         created_until: until.map(|it| it.0),

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Display, str::FromStr};
 use automa_core::{
     actor::Role,
     execution::{OnConflict, State},
-    id::{ExecutionId, ScriptId, UserId},
+    id::{AgentId, ExecutionId, JobId, ScriptId, UserId},
     page::Cursor,
     script::Language,
 };
@@ -28,6 +28,12 @@ impl Format for ExecutionId {
     const FORMAT: &'static str = "uuid";
 }
 impl Format for ScriptId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for JobId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for AgentId {
     const FORMAT: &'static str = "uuid";
 }
 impl Format for UserId {

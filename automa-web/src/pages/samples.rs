@@ -112,6 +112,8 @@ pub(super) fn execution(state: State, name: &str) -> Execution {
         rerun_of: None,
         ending: (!state.is_open()).then_some(ending),
         dispatch: Dispatch { max_attempts: 3, ..Dispatch::default() },
+        job: None,
+        agent: None,
     }
 }
 

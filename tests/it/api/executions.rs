@@ -343,6 +343,13 @@ fn executions_are_listed_counted_and_filtered() {
             let answer = client.get(&format!("{ALL}/count{query}")).await.json(200);
             assert_eq!(answer["count"], count, "{query}");
         }
+        // What nobody scheduled belongs to no job and no agent.
+        for of in ["job_id", "agent_id"] {
+            assert_eq!(listed(&client, &format!("&{of}={script}")).await, Vec::<String>::new());
+            let answer = client.get(&format!("{ALL}/count?{of}={script}")).await.json(200);
+            assert_eq!(answer["count"], 0, "{of}");
+            client.get(&format!("{ALL}?{of}=x")).await.problem(422);
+        }
         for bad in ["limit=0", "limit=x", "limit=-1", "state=done", "cursor=x", "script_id=x"] {
             client.get(&format!("{ALL}?{bad}")).await.problem(422);
         }

@@ -12,8 +12,8 @@ use super::{
         change::Snapshot,
         table::{Index, Walk, Walker},
     },
-    BY_DURATION, BY_REQUESTER, BY_SCRIPT, BY_SCRIPT_AND_STATE, BY_STATE, EXECUTIONS, LONGEST,
-    duration_class, requester,
+    BY_AGENT, BY_DURATION, BY_JOB, BY_REQUESTER, BY_SCRIPT, BY_SCRIPT_AND_STATE, BY_STATE,
+    EXECUTIONS, LONGEST, duration_class, requester,
 };
 use crate::{
     error::StoreError,
@@ -60,7 +60,7 @@ impl Search {
         filter: &Filter,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let Filter { states, script, requested_by, min_wall_ms, .. } = filter;
+        let Filter { states, script, job, agent, requested_by, min_wall_ms, .. } = filter;
         let mut states: Vec<u8> = states.iter().map(|state| state.code()).collect();
         states.sort_unstable();
         states.dedup();
@@ -70,7 +70,9 @@ impl Search {
             // No moment is before the first: the list is empty then.
             Some(until) => before(first_at(until)).unwrap_or(ExecutionId::MIN),
         };
-        let list = format!("executions {states:?} {script:?} {requested_by:?} {min_wall_ms:?}");
+        let list = format!(
+            "executions {states:?} {script:?} {job:?} {agent:?} {requested_by:?} {min_wall_ms:?}"
+        );
         let at = Span { view, oldest };
         let mut named = Vec::new();
         match (script, &*states) {
@@ -92,6 +94,12 @@ impl Search {
                 move |state, id| (script, state, id),
                 |key| key.2,
             )?),
+        }
+        if let &Some(job) = job {
+            named.push(at.any_of(&[job], &BY_JOB, |job, id| (job, id), |key| key.1)?);
+        }
+        if let &Some(agent) = agent {
+            named.push(at.any_of(&[agent], &BY_AGENT, |agent, id| (agent, id), |key| key.1)?);
         }
         if let Some(name) = requested_by {
             let name = [requester(name)];

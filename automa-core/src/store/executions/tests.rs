@@ -6,7 +6,7 @@ use proptest::{option, prelude::*, sample::select};
 use super::*;
 use crate::{
     clock::{Clock, TestClock},
-    execution::{Dispatch, Ending},
+    execution::{Dispatch, Ending, Slot},
     page::{Cursor, InvalidCursor, Limit},
     script::Language,
     store::Store,
@@ -28,6 +28,8 @@ fn execution(clock: &TestClock, script: Option<ScriptId>) -> Execution {
         rerun_of: None,
         ending: None,
         dispatch: Dispatch::default(),
+        job: None,
+        agent: None,
     }
 }
 
@@ -63,7 +65,13 @@ fn all(store: &Store, filter: &Filter, now: Timestamp, limit: u64, steps: usize)
 async fn a_cursor_belongs_to_its_filter() {
     let clock = TestClock::new("2026-01-01T00:00:00Z".parse().unwrap());
     let scripts = [(); 2].map(|()| ScriptId::generate(&clock));
-    let executions: Vec<_> = (0..8).map(|n| execution(&clock, Some(scripts[n % 2]))).collect();
+    let (job, agent) = (JobId::generate(&clock), AgentId::generate(&clock));
+    let executions = (0..8).map(|n| Execution {
+        job: Some(Slot { job, at: clock.now() }),
+        agent: Some(agent),
+        ..execution(&clock, Some(scripts[n % 2]))
+    });
+    let executions: Vec<_> = executions.collect();
     let store = store_with(executions).await;
     let queued = vec![State::Queued];
     let filters = [
@@ -74,6 +82,8 @@ async fn a_cursor_belongs_to_its_filter() {
         Filter { states: queued.clone(), ..Filter::of_script(scripts[0]) },
         Filter { requested_by: Some("ann".to_owned()), ..Filter::default() },
         Filter { min_wall_ms: Some(0), ..Filter::default() },
+        Filter { job: Some(job), ..Filter::default() },
+        Filter { agent: Some(agent), ..Filter::default() },
     ];
     let page = |filter: &Filter, cursor: Option<Cursor>| {
         let request = PageRequest { cursor, limit: Limit::new(2).unwrap() };
@@ -148,31 +158,51 @@ fn enter(execution: &mut Execution, state: State, wall_ms: u64, now: Timestamp) 
 }
 
 fn lets_through(filter: &Filter, it: &Execution, now: Timestamp) -> bool {
-    let Filter { states, script, requested_by, created_from, created_until, min_wall_ms } = filter;
+    let Filter {
+        states,
+        script,
+        job,
+        agent,
+        requested_by,
+        created_from,
+        created_until,
+        min_wall_ms,
+    } = filter;
     let running = it.started_at.filter(|_| it.state == State::Running);
     let running = running.map_or(0, |at| now.duration_since(at).as_millis().unsigned_abs());
     let wall = it.ending.as_ref().map_or(running, |ending| u128::from(ending.wall_ms));
     (states.is_empty() || states.contains(&it.state))
         && script.is_none_or(|script| it.script == Some((script, 1)))
+        && job.is_none_or(|job| it.job.is_some_and(|slot| slot.job == job))
+        && agent.is_none_or(|agent| it.agent == Some(agent))
         && requested_by.as_ref().is_none_or(|name| it.requested_by == *name)
         && created_from.is_none_or(|from| it.created_at >= from)
         && created_until.is_none_or(|until| it.created_at < until)
         && min_wall_ms.is_none_or(|least| wall >= u128::from(least))
 }
 
-/// What an execution begins with: its script, who asked, and the milliseconds since the one before.
-type Begin = (Option<usize>, usize, i64);
+/// What an execution begins with: its script, who asked, what it belongs to, and the milliseconds
+/// since the one before.
+type Begin = (Option<usize>, usize, Belongs, i64);
+/// The job and the agent of an execution or a filter.
+type Belongs = (Option<usize>, Option<usize>);
 /// What a filter names, by places in lists.
-type Named = (Vec<State>, Option<usize>, Option<usize>, Option<usize>, Option<usize>, Option<u64>);
+type Named =
+    (Vec<State>, Option<usize>, Belongs, Option<usize>, Option<usize>, Option<usize>, Option<u64>);
 
 fn begins() -> impl Strategy<Value = Vec<Begin>> {
-    prop::collection::vec((option::of(0usize..3), 0usize..3, 0i64..3), 1..25)
+    prop::collection::vec((option::of(0usize..3), 0usize..3, belongs(), 0i64..3), 1..25)
+}
+
+fn belongs() -> impl Strategy<Value = Belongs> {
+    (option::weighted(0.4, 0usize..2), option::weighted(0.4, 0usize..2))
 }
 
 fn filters() -> impl Strategy<Value = Vec<Named>> {
     let named = (
         prop::collection::vec(select(&State::ALL), 0..3),
         option::of(0usize..3),
+        belongs(),
         option::of(0usize..3),
         option::weighted(0.3, 0usize..25),
         option::weighted(0.3, 0usize..25),
@@ -194,16 +224,20 @@ proptest! {
         ),
         filters in filters(),
         limit in 1u64..8,
-        steps in prop::sample::select(vec![3, 10, 1000]),
+        steps in prop::sample::select(vec![6, 10, 1000]),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let clock = TestClock::new("2026-01-01T00:00:00Z".parse().unwrap());
         let ids = [(); 3].map(|()| ScriptId::generate(&clock));
+        let jobs = [(); 2].map(|()| JobId::generate(&clock));
+        let agents = [(); 2].map(|()| AgentId::generate(&clock));
         let mut model = BTreeMap::new();
-        for (script, person, later) in begins {
+        for (script, person, (job, agent), later) in begins {
             clock.advance(SignedDuration::from_millis(later));
             let new = Execution {
                 requested_by: PEOPLE[person].to_owned(),
+                job: job.map(|n| Slot { job: jobs[n], at: clock.now() }),
+                agent: agent.map(|n| agents[n]),
                 ..execution(&clock, script.map(|n| ids[n]))
             };
             model.insert(new.id, new);
@@ -222,11 +256,13 @@ proptest! {
             let there = model.values().filter(|it| it.state == state).count();
             prop_assert_eq!(counts.of(state), there as u64);
         }
-        for (states, script, person, from, until, min_wall_ms) in filters {
+        for (states, script, (job, agent), person, from, until, min_wall_ms) in filters {
             let at = |n: usize| model[&keys[n % keys.len()]].created_at;
             let filter = Filter {
                 states,
                 script: script.map(|n| ids[n]),
+                job: job.map(|n| jobs[n]),
+                agent: agent.map(|n| agents[n]),
                 requested_by: person.map(|n| PEOPLE[n].to_owned()),
                 created_from: from.map(at),
                 created_until: until.map(at),

@@ -7,7 +7,7 @@ use automa_core::{
         self, Deadline, DispatchRequest, LimitsRequest, NewExecution, Program, Ran, ResultValue,
         State,
     },
-    id::{ExecutionId, ScriptId},
+    id::{AgentId, ExecutionId, JobId, ScriptId},
     page::Cursor,
     script::Language,
 };
@@ -117,6 +117,12 @@ pub(crate) struct Execution {
     pub(super) replaced_by: Option<Text<ExecutionId>>,
     /// The execution that this one repeats.
     pub(super) rerun_of: Option<Text<ExecutionId>>,
+    /// The job that started it.
+    pub(super) job_id: Option<Text<JobId>>,
+    /// The time for which the job started it.
+    pub(super) slot: Option<Text<Timestamp>>,
+    /// The agent that it is a run of.
+    pub(super) agent_id: Option<Text<AgentId>>,
     /// What it was told. Only in the answer to `GET` of this one execution, as all up to `network`.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -303,6 +309,9 @@ impl From<execution::Execution> for Execution {
             cancel_requested_at: dispatch.cancelled_at.map(Text),
             replaced_by: dispatch.replaced_by.map(Text),
             rerun_of: execution.rerun_of.map(Text),
+            job_id: execution.job.map(|slot| Text(slot.job)),
+            slot: execution.job.map(|slot| Text(slot.at)),
+            agent_id: execution.agent.map(Text),
             parameters: None,
             limits: None,
             network: None,
@@ -318,7 +327,7 @@ impl From<execution::Execution> for Execution {
 #[cfg(test)]
 mod tests {
     use automa_core::{
-        execution::{Dispatch, Ending},
+        execution::{Dispatch, Ending, Slot},
         id::UserId,
     };
 
@@ -352,6 +361,8 @@ mod tests {
                 output_bytes: 3,
             }),
             dispatch: Dispatch { deadline: Some(at), ..Dispatch::default() },
+            job: Some(Slot { job: id.parse().unwrap(), at }),
+            agent: None,
         };
         let mut items = vec![Execution::from(execution)];
         items.push(Execution { output: Some("x".to_owned()), ..items[0].clone() });

@@ -119,6 +119,7 @@ impl Asked {
             created_from: self.from.map(begin),
             created_until: self.until.map(|day| day.tomorrow().map_or(Timestamp::MAX, begin)),
             min_wall_ms: self.took.map(millis),
+            ..Filter::default()
         }
     }
 
