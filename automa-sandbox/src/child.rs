@@ -1,16 +1,19 @@
 //! A running sandbox, as its caller holds it.
 
-use std::{io, time::Duration};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+};
 
 use crate::{
     artifacts::{Artifacts, Left},
     history::UsageHistory,
     report::ExitReport,
     terminal::{Keyboard, TerminalSize},
-    zygote::FORWARDED,
+    zygote::{FORWARDED, protocol::Connect},
 };
 
 /// One of the two output streams.
@@ -62,6 +65,8 @@ pub(crate) enum Control {
     Signal(i32),
     /// Hang up the terminal, KILL to everything after this long.
     HangUp(Duration),
+    /// A connection to one of its ports.
+    Connect(Connect, oneshot::Sender<io::Result<OwnedFd>>),
 }
 
 /// A running sandbox. Dropping it kills everything in it; one with a terminal is
@@ -133,6 +138,36 @@ impl Child {
         if FORWARDED.contains(&signal) {
             let _ = self.control.send(Control::Signal(signal));
         }
+    }
+
+    /// Connects to a port of the sandbox's own loopback interface: at `127.0.0.1`, and at `::1` where
+    /// nobody listens at the first. The profiles `agent`, `build` and `terminal` have one, and so
+    /// has every sandbox with an allow-list; others have none that is up.
+    ///
+    /// It is the way to ask a program that serves something how it is. Nothing else of the host can
+    /// connect to it.
+    ///
+    /// # Errors
+    ///
+    /// `ConnectionRefused` where nobody listens (yet), or the program is not there yet;
+    /// `NetworkUnreachable` without such an interface; `BrokenPipe` once it has ended.
+    pub async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        match self.connect_at(Connect { port, ipv6: false }).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.connect_at(Connect { port, ipv6: true }).await
+            }
+            result => result,
+        }
+    }
+
+    async fn connect_at(&self, address: Connect) -> io::Result<TcpStream> {
+        let (answer, connected) = oneshot::channel();
+        // Once it is over, the answer is dropped with the question.
+        let _ = self.control.send(Control::Connect(address, answer));
+        let socket = connected.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??;
+        let socket = TcpStream::from_std(socket.into())?;
+        socket.writable().await?;
+        socket.take_error()?.map_or(Ok(socket), Err)
     }
 
     /// Where the program's terminal is typed at, to be used beside [`next_output`](Self::next_output);

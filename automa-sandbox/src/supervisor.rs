@@ -2,6 +2,7 @@
 //! A supervisor owns its run; the caller holds a [`Child`] and talks to it through channels.
 
 use std::{
+    collections::VecDeque,
     io,
     os::fd::{AsRawFd, OwnedFd},
     pin::pin,
@@ -36,8 +37,9 @@ use crate::{
     sys::{self, Received},
     terminal::Keyboard,
     zygote::{
+        KNOCK,
         plan::{self, Contents, LIMITS, UNLIMITED},
-        protocol::{Event, Order, Request},
+        protocol::{Connect, Event, Order, Request},
     },
 };
 
@@ -154,6 +156,7 @@ fn send(
         watch: DiskWatch::new(shown.counted, limits.directories),
         collect: command.collect,
         out: None,
+        connecting: VecDeque::new(),
         limits,
         facts,
     };
@@ -267,6 +270,8 @@ struct Run {
     collect: Option<CollectLimits>,
     /// The directory for files that the caller is to have.
     out: Option<OwnedFd>,
+    /// Who waits for a connection into the sandbox, first to last.
+    connecting: VecDeque<oneshot::Sender<io::Result<OwnedFd>>>,
     limits: Limits,
     network: Network,
     resolver: Arc<dyn Resolve>,
@@ -377,6 +382,12 @@ impl Run {
                 }
             }
             Event::Collects => self.out = fds.take(0),
+            Event::Connected { errno } => {
+                let socket = fds.take(0).ok_or_else(|| io::Error::from_raw_os_error(errno));
+                if let Some(waiting) = self.connecting.pop_front() {
+                    let _ = waiting.send(socket);
+                }
+            }
             Event::Network => self.open_network(fds.take_all().collect()),
             Event::Exited(exited) => self.facts.exited = Some(exited),
             Event::Failed { stage, errno } => {
@@ -421,11 +432,32 @@ impl Run {
                 pipes.hang_up();
                 self.end(signal, grace, slot);
             }
+            Control::Connect(address, waiting) => self.connect(address, waiting, slot),
             Control::Signal(signal) => {
                 if let Some(init) = &self.init {
                     init.signal(signal);
                 }
             }
+        }
+    }
+
+    /// Has init connect to a port within the sandbox.
+    fn connect(
+        &mut self,
+        address: Connect,
+        waiting: oneshot::Sender<io::Result<OwnedFd>>,
+        slot: &mut Slot,
+    ) {
+        let Some(init) = &self.init else {
+            let _ = waiting.send(Err(io::ErrorKind::ConnectionRefused.into()));
+            return;
+        };
+        match slot.link.send(&Order::Connect(address).encode(), &[]) {
+            Ok(()) => {
+                self.connecting.push_back(waiting);
+                init.signal(KNOCK);
+            }
+            Err(error) => drop(waiting.send(Err(error))),
         }
     }
 

@@ -26,7 +26,7 @@ mod terminal;
 
 pub(crate) use self::{
     identity::INSIDE_ID,
-    init::{FORWARDED, OVERDUE},
+    init::{FORWARDED, KNOCK, OVERDUE},
 };
 
 use std::{

@@ -28,6 +28,7 @@ mod probes;
 mod results;
 mod retention;
 mod run;
+mod serving;
 mod terminal;
 mod tree;
 mod warm;

@@ -83,6 +83,14 @@ impl Received {
     }
 }
 
+/// A descriptor that is known by its number alone, and stays open as long as this process lives.
+pub(crate) fn descriptor(fd: RawFd) -> BorrowedFd<'static> {
+    debug_assert!(fd >= 0, "a descriptor");
+    // SAFETY: by contract nobody closes it. Were it closed, calls would fail or reach another file of
+    // this process; no memory depends on it.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
 /// Receives one packet into `buffer` (cut to its length) with its descriptors, all close-on-exec.
 /// A length of 0 means that the other side is gone.
 pub(crate) fn receive(

@@ -12,6 +12,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{OFlag, open},
     poll::{PollFd, PollFlags, PollTimeout},
     sys::{
@@ -48,12 +49,22 @@ pub(crate) const OVERDUE: i32 = 124;
 pub(crate) const FORWARDED: [libc::c_int; 5] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
 
+/// The signal that says that there is an [`Order::Connect`] to be read.
+pub(crate) const KNOCK: libc::c_int = libc::SIGURG;
+
+/// Signals that may come as soon as init exists.
+pub(super) const HANDLED: [libc::c_int; FORWARDED.len() + 1] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, KNOCK];
+
 /// Process id of the payload as seen here, 0 before it exists; read by signal handlers.
 static PAYLOAD: AtomicI32 = AtomicI32::new(0);
 
 /// A signal that came before the payload's process id was known: init is stopped until the payload
 /// has exec'd, which may then be faster than init in telling its caller that it runs.
 static EARLY: AtomicI32 = AtomicI32::new(0);
+
+/// The socket to the server, read by the signal handler.
+static SOCKET: AtomicI32 = AtomicI32::new(-1);
 
 /// A pipe whose writing end only the slot holds: when the slot has died, init's end hangs up.
 pub(super) struct Liveness {
@@ -128,6 +139,7 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
     // Both are left from the slot's last sandbox, whose memory this is too.
     PAYLOAD.store(0, Ordering::Relaxed);
     EARLY.store(0, Ordering::Relaxed);
+    SOCKET.store(start.socket.as_raw_fd(), Ordering::Relaxed);
     sys::set_name(c"automa-init");
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).map_err(at(Stage::Start))?;
     if start.liveness.slot_died() {
@@ -136,6 +148,7 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
     for signal in FORWARDED {
         sys::handle_signal(signal, forward);
     }
+    sys::handle_signal(KNOCK, connect);
     sys::block_only(&[]);
     start.confinement.proc.mount().map_err(at(Stage::MountProc))?;
     if let Some(options) = start.terminals {
@@ -402,6 +415,25 @@ extern "C" fn forward(signal: c_int, info: &SignalInfo, _: *mut c_void) {
         0 => EARLY.store(signal, Ordering::SeqCst),
         pid => sys::kill(-pid, signal),
     }
+}
+
+/// Makes the connections that the server asks for. They are asked for once there is somebody who may
+/// want one, and so never before the request.
+extern "C" fn connect(_: c_int, info: &SignalInfo, _: *mut c_void) {
+    if !info.is_from_outside() {
+        return;
+    }
+    // Of the call that was interrupted.
+    let errno = Errno::last_raw();
+    let socket = sys::descriptor(SOCKET.load(Ordering::Relaxed));
+    let mut buffer = [0; Order::SIZE];
+    while let Ok((len @ 1.., _)) = sys::receive(socket, &mut buffer, libc::MSG_DONTWAIT) {
+        let Some(Order::Connect(order)) = Order::decode(&buffer[..len]) else { continue };
+        let connected = network::connect(order);
+        let errno = connected.as_ref().err().map_or(0, |errno| *errno as i32);
+        let _ = Event::Connected { errno }.send(&socket, connected.ok().as_ref());
+    }
+    Errno::set_raw(errno);
 }
 
 /// Ends the run when the server, which normally does, is stuck.

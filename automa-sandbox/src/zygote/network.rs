@@ -19,7 +19,7 @@ use nix::{
     },
 };
 
-use super::{At, Failure};
+use super::{At, Failure, protocol::Connect};
 use crate::{
     egress::{DNS_PORT, RESOLVER},
     landlock,
@@ -64,6 +64,24 @@ pub(super) fn files() -> [(&'static str, String); 2] {
 pub(super) fn show_files() -> io::Result<()> {
     sys::mount_bind(c"/automa/job/network/nsswitch.conf", c"/etc/nsswitch.conf", 0)?;
     sys::mount_bind(c"/automa/job/network/resolv.conf", c"/etc/resolv.conf", 0)
+}
+
+/// Connects to a port of the loopback interface, without waiting for it. Allocates nothing.
+pub(super) fn connect(Connect { port, ipv6 }: Connect) -> nix::Result<OwnedFd> {
+    let family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(family, SockType::Stream, flags, None)?;
+    let connected = if ipv6 {
+        let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, port, 0, 0);
+        nix::sys::socket::connect(socket.as_raw_fd(), &SockaddrIn6::from(address))
+    } else {
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        nix::sys::socket::connect(socket.as_raw_fd(), &SockaddrIn::from(address))
+    };
+    match connected {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// What a sandbox needs to know about the network its slot has made for it.

@@ -97,6 +97,9 @@ pub(crate) enum Order {
     /// To the sandbox's init: run the plan in the slot's memory. Descriptors: stdin, stdout, stderr,
     /// and the mounts that the plan has places for.
     Request(Request),
+    /// To the init of a sandbox that runs, which a [`KNOCK`](super::KNOCK) tells of it: connect to a
+    /// port of its loopback interface.
+    Connect(Connect),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +122,13 @@ impl Request {
     pub(crate) const STDIO: usize = 3;
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Connect {
+    pub(crate) port: u16,
+    /// At `::1` instead of `127.0.0.1`.
+    pub(crate) ipv6: bool,
+}
+
 const ORDER_WORDS: usize = 3 + CLASS_WORDS;
 
 impl Order {
@@ -132,6 +142,9 @@ impl Order {
                 words[3..].copy_from_slice(&class.encode());
             }
             Self::Request(Request { plan_len }) => words[..2].copy_from_slice(&[2, *plan_len]),
+            Self::Connect(Connect { port, ipv6 }) => {
+                words[..3].copy_from_slice(&[3, u64::from(*port), u64::from(*ipv6)]);
+            }
         }
         to_bytes(words)
     }
@@ -146,6 +159,10 @@ impl Order {
                 Some(Self::Prepare(Prepare { class, plan_len, starts: words[2] != 0 }))
             }
             2 => Some(Self::Request(Request { plan_len })),
+            3 => {
+                let port = u16::try_from(words[1]).ok()?;
+                Some(Self::Connect(Connect { port, ipv6: words[2] != 0 }))
+            }
             _ => None,
         }
     }
@@ -221,6 +238,9 @@ pub(crate) enum Event {
     Network,
     /// The terminal that the program is given; its outer side comes along.
     Terminal,
+    /// The answer to [`Order::Connect`], in the order of these: an error number, or 0 with a socket
+    /// that is connected or about to be.
+    Connected { errno: i32 },
     /// The payload ended.
     Exited(Exited),
     /// Init and with it every process of the sandbox is gone and reaped.
@@ -247,6 +267,7 @@ impl Event {
                 words[..3].copy_from_slice(&[2, *stage as u64, *errno as u64]);
             }
             Self::Terminal => words[0] = 9,
+            Self::Connected { errno } => words[..2].copy_from_slice(&[10, *errno as u64]),
             Self::Started { pid } => words[..2].copy_from_slice(&[3, u64::from(*pid)]),
             Self::Exited(exited) => {
                 let Exited { ended, disk, marks } = exited;
@@ -305,6 +326,7 @@ impl Event {
             7 => Self::Collects,
             8 => Self::Network,
             9 => Self::Terminal,
+            10 => Self::Connected { errno: words[1] as i32 },
             _ => return None,
         })
     }
@@ -319,7 +341,7 @@ mod tests {
     /// Any packet of `size` bytes, often one that begins like a message.
     fn packet(size: usize) -> impl Strategy<Value = Vec<u8>> {
         let bytes = prop::collection::vec(any::<u8>(), size);
-        (prop_oneof![0..9_u64, any::<u64>()], bytes).prop_map(|(first, mut bytes)| {
+        (prop_oneof![0..11_u64, any::<u64>()], bytes).prop_map(|(first, mut bytes)| {
             bytes[..8].copy_from_slice(&first.to_ne_bytes());
             bytes
         })
@@ -346,10 +368,16 @@ mod tests {
             ports in prop::collection::vec(any::<u16>(), 0..=crate::class::MAX_PORTS),
             plan_len: u64,
             starts: bool,
+            port: u16,
+            ipv6: bool,
         ) {
             let class = Class { profile: crate::Profile::Script, ports, interpreter: None };
             let prepare = Prepare { class, plan_len, starts };
-            for order in [Order::Prepare(prepare), Order::Request(Request { plan_len })] {
+            for order in [
+                Order::Prepare(prepare),
+                Order::Request(Request { plan_len }),
+                Order::Connect(Connect { port, ipv6 }),
+            ] {
                 prop_assert_eq!(Order::decode(&order.encode()), Some(order));
             }
         }

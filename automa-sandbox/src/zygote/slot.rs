@@ -156,7 +156,7 @@ impl Slot<'_> {
         let init = (init::run as fn(&mut init::Start<'_>) -> !, &mut start);
         // Inherited by init: what it is sent before it can handle it has to wait. The kernel drops
         // what a pid 1 neither handles nor blocks.
-        sys::block_only(&init::FORWARDED);
+        sys::block_only(&init::HANDLED);
         let result =
             sys::run_sharing(NAMESPACES, birthplace, &mut stacks.init, init, |pid, pidfd| {
                 sys::block_only(&[]);
@@ -208,7 +208,7 @@ impl Slot<'_> {
             match Order::decode(&buffer[..len]).ok_or_else(invalid)? {
                 Order::Prepare(prepare) => return Ok((prepare, fds.take(0))),
                 // For an init that ended before it could read it, which the server was told.
-                Order::Request(_) => {}
+                Order::Request(_) | Order::Connect(_) => {}
             }
         }
     }
