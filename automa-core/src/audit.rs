@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     id::{AuditId, ExecutionId, ScriptId, SessionId, UserId},
     page::{Page, PageRequest},
+    script::Status,
     store,
 };
 
@@ -73,6 +74,8 @@ pub enum Action {
         /// How many bytes these took.
         bytes: u64,
     },
+    /// A script was said to be good for something else.
+    ScriptStatusChanged(ScriptId, Status),
 }
 
 impl Entry {
@@ -144,6 +147,7 @@ mod tests {
             Action::RetentionChanged,
             Action::ScriptRetentionChanged(script),
             Action::Swept { executions: 1, logs: 2, bytes: 3 },
+            Action::ScriptStatusChanged(script, Status::Active),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

@@ -8,6 +8,7 @@ use crate::{
     actor::Forbidden,
     execution::{Shortage, State, log::LogError},
     page::InvalidCursor,
+    script::Status,
 };
 
 /// The result of an operation.
@@ -35,6 +36,16 @@ pub enum Error {
         kind: &'static str,
         /// The version it has now.
         current: u32,
+    },
+    /// The script is not to run unattended.
+    #[error(
+        "the script `{name}` is {status}, and only active scripts run unattended; make it active"
+    )]
+    NotActive {
+        /// Its name.
+        name: String,
+        /// What it is instead.
+        status: Status,
     },
     /// Some of the input cannot be accepted: one entry for each field.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]

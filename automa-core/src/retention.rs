@@ -15,7 +15,7 @@ use crate::{
     audit::{Action, Entry},
     error::FieldError,
     id::ScriptId,
-    script,
+    script::{self, Sight},
     store::{self, change::Change},
 };
 
@@ -104,7 +104,7 @@ impl<'a> Retention<'a> {
     pub fn of_script(&self, id: ScriptId) -> Result<ScriptRules> {
         self.actor.require(Permission::ReadScripts)?;
         self.automa.store.look(|view| {
-            script::find(view, id)?;
+            script::find_seen(view, Sight::of(self.actor), id)?;
             Ok(store::retention::of_script(view, id)?)
         })
     }
@@ -118,10 +118,10 @@ impl<'a> Retention<'a> {
     pub async fn set_of_script(&self, id: ScriptId, rules: ScriptRules) -> Result<ScriptRules> {
         self.actor.require(Permission::WriteScripts)?;
         check(rules.history_days, rules.log_days, rules.log_bytes)?;
-        let action = Action::ScriptRetentionChanged(id);
+        let (action, sight) = (Action::ScriptRetentionChanged(id), Sight::of(self.actor));
         let entry = Entry::new(&*self.automa.clock, self.actor, action);
         let change = move |change: &mut Change| {
-            script::find(change, id)?;
+            script::find_seen(change, sight, id)?;
             store::retention::put_of_script(change, id, &rules)?;
             Ok(store::audit::add(change, &entry)?)
         };

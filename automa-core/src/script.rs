@@ -1,22 +1,36 @@
 //! Scripts: source text in a language, with versions that never change.
 
+mod content;
+mod fork;
 mod language;
+mod new;
 mod older;
 mod schema;
+mod search;
+mod sight;
+mod status;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    content::Content,
     language::{Language, UnknownLanguage},
+    new::NewScript,
     schema::SCHEMA_MAX,
+    search::{Found, Hit, Place, Search, Sort, UnknownSort},
+    status::{Status, UnknownStatus, UnknownVisibility, Visibility},
 };
-pub(crate) use self::{older::VersionV1, schema::Schema};
+pub(crate) use self::{
+    older::{DeletedV1, ScriptV1, VersionV1, VersionV2},
+    schema::Schema,
+    search::Library,
+    sight::Sight,
+};
 use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission},
     audit::{Action, Entry},
-    blocking,
     error::FieldError,
     event::Event,
     execution::{DispatchRules, LimitsRequest},
@@ -54,6 +68,12 @@ pub struct Script {
     /// When it was last changed.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub updated_at: Timestamp,
+    /// What it is good for.
+    pub status: Status,
+    /// Who sees it.
+    pub visibility: Visibility,
+    /// The script and version that it began as a copy of.
+    pub forked_from: Option<(ScriptId, u32)>,
 }
 
 /// A script that was deleted, with the moment.
@@ -62,6 +82,8 @@ pub(crate) struct Deleted {
     pub(crate) script: Script,
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub(crate) at: Timestamp,
+    /// Who did, as named at that time; empty if an older version of Automa did not note it.
+    pub(crate) by: String,
 }
 
 /// One immutable state of a script's source and settings.
@@ -86,102 +108,10 @@ pub struct Version {
     pub created_at: Timestamp,
     /// When its executions have their turns, unless they ask for something else.
     pub dispatch: DispatchRules,
-}
-
-/// A script to be created.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewScript {
-    /// See [`Script::name`].
-    pub name: String,
-    /// See [`Script::description`].
-    pub description: String,
-    /// See [`Script::tags`].
-    pub tags: Vec<String>,
-    /// See [`Version::language`].
-    pub language: Language,
-    /// See [`Version::source`].
-    pub source: String,
-    /// See [`Version::parameters_schema`]. It has `"type": "object"` and refers to nothing outside
-    /// of itself; patterns in it have no look-around and no back references.
-    pub parameters_schema: Option<String>,
-    /// See [`Version::limits`].
-    pub limits: LimitsRequest,
-    /// See [`Version::dispatch`].
-    pub dispatch: DispatchRules,
-}
-
-impl NewScript {
-    /// A script with nothing but a name and a source.
-    pub fn new(name: impl Into<String>, language: Language, source: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            description: String::new(),
-            tags: Vec::new(),
-            language,
-            source: source.into(),
-            parameters_schema: None,
-            limits: LimitsRequest::default(),
-            dispatch: DispatchRules::default(),
-        }
-    }
-
-    /// The same, found right. A schema is compiled for it, which may take a while.
-    async fn checked(self) -> Result<Self> {
-        blocking::run(move || self.check().map(|()| self)).await
-    }
-
-    fn check(&self) -> Result<()> {
-        let mut errors = Vec::new();
-        let mut check = |field, holds: bool, reason| {
-            if !holds {
-                errors.push(FieldError::new(field, reason));
-            }
-        };
-        check("name", is_line(&self.name, 200), "must be one line of 1 to 200 characters");
-        let described = self.description.chars().count() <= 4000;
-        check("description", described, "must have at most 4000 characters");
-        let tagged = self.tags.len() <= 20 && self.tags.iter().all(|tag| is_line(tag, 50));
-        check("tags", tagged, "must be at most 20, each one line of 1 to 50 characters");
-        check("source", self.source.len() <= SOURCE_MAX, "must have at most 1 MiB");
-        errors.extend(self.parameters_schema.as_deref().and_then(|json| Schema::parse(json).err()));
-        self.limits.check(&mut errors);
-        self.dispatch.check(&mut errors);
-        FieldError::none_of(errors)
-    }
-
-    /// What is in it of a version, as one.
-    fn version(self, id: ScriptId, number: u32, author: String, created_at: Timestamp) -> Version {
-        let Self { language, source, parameters_schema, limits, dispatch, .. } = self;
-        Version {
-            script: id,
-            number,
-            language,
-            source,
-            parameters_schema,
-            limits,
-            author,
-            created_at,
-            dispatch,
-        }
-    }
-
-    /// Whether it says of a version what that is already.
-    fn is_as(&self, version: &Version) -> bool {
-        (self.language, &self.source, &self.parameters_schema, self.limits, &self.dispatch)
-            == (
-                version.language,
-                &version.source,
-                &version.parameters_schema,
-                version.limits,
-                &version.dispatch,
-            )
-    }
-}
-
-/// Text that shows as one line, of 1 to `most` characters.
-fn is_line(text: &str, most: usize) -> bool {
-    let visible = !text.trim().is_empty() && !text.chars().any(char::is_control);
-    visible && text.chars().count() <= most
+    /// What its author says about it, at most 500 characters.
+    pub message: String,
+    /// The hash of what it does.
+    pub content: Content,
 }
 
 /// Scripts as one actor may use them.
@@ -216,9 +146,18 @@ impl<'a> Scripts<'a> {
             owner: self.actor.user,
             created_at: now,
             updated_at: now,
+            status: new.status.unwrap_or(Status::Active),
+            visibility: new.visibility.unwrap_or(Visibility::Public),
+            forked_from: None,
         };
         let version = new.version(script.id, 1, self.actor.name.clone(), now);
-        let entry = Entry::new(clock, self.actor, Action::ScriptCreated(script.id));
+        self.add(script, version).await
+    }
+
+    /// Adds a script with its first version.
+    async fn add(&self, script: Script, version: Version) -> Result<Script> {
+        let action = Action::ScriptCreated(script.id);
+        let entry = Entry::new(&*self.automa.clock, self.actor, action);
         let change = move |change: &mut Change| {
             store::scripts::put(change, &script)?;
             store::scripts::add_version(change, &version)?;
@@ -243,12 +182,17 @@ impl<'a> Scripts<'a> {
         let new = new.checked().await?;
         let clock = &*self.automa.clock;
         let now = clock.now();
-        let author = self.actor.name.clone();
+        let (author, sight) = (self.actor.name.clone(), self.sight());
         let changed = Entry::new(clock, self.actor, Action::ScriptChanged(id));
         let change = move |change: &mut Change| {
-            let old = find(change, id)?;
+            let old = find_seen(change, sight, id)?;
             if old.version != read {
                 return Err(Error::Conflict { kind: "script", current: old.version });
+            }
+            let visibility = new.visibility.unwrap_or(old.visibility);
+            if visibility != old.visibility && !sight.owns(&old) {
+                let reason = "is for its owner and admins to change";
+                return Err(Error::Invalid(vec![FieldError::new("visibility", reason)]));
             }
             let newest = store::scripts::version(change, id, old.version)?
                 .ok_or_else(|| no_version(id, old.version))?;
@@ -258,6 +202,8 @@ impl<'a> Scripts<'a> {
                 tags: new.tags.clone(),
                 language: new.language,
                 updated_at: now,
+                status: new.status.unwrap_or(old.status),
+                visibility,
                 ..old
             };
             let mut entry = changed.clone();
@@ -275,6 +221,30 @@ impl<'a> Scripts<'a> {
         self.automa.store.write(change).await
     }
 
+    /// Says what a script is good for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    pub async fn set_status(&self, id: ScriptId, status: Status) -> Result<Script> {
+        self.actor.require(Permission::WriteScripts)?;
+        let (clock, sight) = (&*self.automa.clock, self.sight());
+        let now = clock.now();
+        let entry = Entry::new(clock, self.actor, Action::ScriptStatusChanged(id, status));
+        let change = move |change: &mut Change| {
+            let old = find_seen(change, sight, id)?;
+            if old.status == status {
+                return Ok(old);
+            }
+            let script = Script { status, updated_at: now, ..old };
+            store::scripts::put(change, &script)?;
+            store::audit::add(change, &entry)?;
+            change.emit(Event::ScriptChanged(id));
+            Ok(script)
+        };
+        self.automa.store.write(change).await
+    }
+
     /// Deletes a script: it is no longer found, listed or run. Its executions stay, with what they
     /// ran.
     ///
@@ -283,17 +253,19 @@ impl<'a> Scripts<'a> {
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
     pub async fn delete(&self, id: ScriptId) -> Result<()> {
         self.actor.require(Permission::WriteScripts)?;
-        let clock = &*self.automa.clock;
-        let at = clock.now();
+        let (clock, sight) = (&*self.automa.clock, self.sight());
+        let (at, by) = (clock.now(), self.actor.name.clone());
         let entry = Entry::new(clock, self.actor, Action::ScriptDeleted(id));
         let change = move |change: &mut Change| {
-            let script = find(change, id)?;
-            store::scripts::delete(change, &Deleted { script, at })?;
+            let script = find_seen(change, sight, id)?;
+            store::scripts::delete(change, &Deleted { script, at, by: by.clone() })?;
             store::audit::add(change, &entry)?;
             change.emit(Event::ScriptChanged(id));
             Ok(())
         };
-        self.automa.store.write(change).await
+        self.automa.store.write::<_, Error, _>(change).await?;
+        self.automa.library.forget(id);
+        Ok(())
     }
 
     /// One script.
@@ -303,7 +275,7 @@ impl<'a> Scripts<'a> {
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
     pub fn get(&self, id: ScriptId) -> Result<Script> {
         self.actor.require(Permission::ReadScripts)?;
-        self.automa.store.look(|view| find(view, id))
+        self.automa.store.look(|view| find_seen(view, self.sight(), id))
     }
 
     /// Scripts, newest first.
@@ -312,9 +284,7 @@ impl<'a> Scripts<'a> {
     ///
     /// [`Error::Forbidden`] and the store's.
     pub async fn list(&self, page: PageRequest) -> Result<Page<Script>> {
-        self.actor.require(Permission::ReadScripts)?;
-        let list = move |view: &_| Ok(store::scripts::list(view, &page)?);
-        self.automa.store.read(list).await
+        Ok(self.search(Search::default(), page).await?.map(|found| found.script))
     }
 
     /// One version of a script.
@@ -324,7 +294,8 @@ impl<'a> Scripts<'a> {
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
     pub async fn version(&self, id: ScriptId, number: u32) -> Result<Version> {
         self.actor.require(Permission::ReadScripts)?;
-        let find = move |view: &_| Ok(find_version(view, id, Some(number))?.1);
+        let sight = self.sight();
+        let find = move |view: &_| Ok(find_version(view, sight, id, Some(number))?.1);
         self.automa.store.read(find).await
     }
 
@@ -335,26 +306,67 @@ impl<'a> Scripts<'a> {
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
     pub async fn versions(&self, id: ScriptId, page: PageRequest) -> Result<Page<Version>> {
         self.actor.require(Permission::ReadScripts)?;
+        let sight = self.sight();
         let list = move |view: &_| {
-            find(view, id)?;
+            find_seen(view, sight, id)?;
             Ok(store::scripts::versions(view, id, &page)?)
         };
         self.automa.store.read(list).await
     }
+
+    /// Whose private scripts there are for the actor.
+    fn sight(&self) -> Sight {
+        Sight::of(self.actor)
+    }
 }
 
-/// A script that was not deleted.
+/// A script that was not deleted, whoever may see it.
 pub(crate) fn find(view: &impl View, id: ScriptId) -> Result<Script> {
     store::scripts::get(view, id)?.ok_or_else(|| not_found(id))
 }
 
-/// A script that was not deleted, with one of its versions, the newest unless told.
+/// A script that was not deleted and is there for whoever looks.
+pub(crate) fn find_seen(view: &impl View, sight: Sight, id: ScriptId) -> Result<Script> {
+    let script = store::scripts::get(view, id)?.filter(|script| sight.sees(script));
+    script.ok_or_else(|| not_found(id))
+}
+
+/// A script that is there for whoever looks, with one of its versions, the newest unless told.
 pub(crate) fn find_version(
     view: &impl View,
+    sight: Sight,
     id: ScriptId,
     number: Option<u32>,
 ) -> Result<(Script, Version)> {
+    with_version(view, find_seen(view, sight, id)?, number)
+}
+
+/// A script that may run unattended, with what of it would: the version that is told, or the
+/// newest. That whoever asked for it sees the script is for the caller to check
+/// ([`find_seen`]).
+///
+/// # Errors
+///
+/// [`Error::NotFound`]; [`Error::NotActive`]; and the store's.
+#[cfg_attr(not(test), expect(dead_code, reason = "for jobs and agents"))]
+pub(crate) fn find_for_schedule(
+    view: &impl View,
+    id: ScriptId,
+    version: Option<u32>,
+) -> Result<(Script, Version)> {
     let script = find(view, id)?;
+    if script.status != Status::Active {
+        return Err(Error::NotActive { name: script.name, status: script.status });
+    }
+    with_version(view, script, version)
+}
+
+fn with_version(
+    view: &impl View,
+    script: Script,
+    number: Option<u32>,
+) -> Result<(Script, Version)> {
+    let id = script.id;
     let number = number.unwrap_or(script.version);
     let version = store::scripts::version(view, id, number)?;
     Ok((script, version.ok_or_else(|| no_version(id, number))?))

@@ -72,6 +72,11 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "Someone else changed it since you read it. Read it again; `current_version` is what it has \
          now.",
     ),
+    (
+        "not-active",
+        "409",
+        "The script is a draft or deprecated. Make it active to run it unattended.",
+    ),
     ("ended", "409", "The execution has ended, so it cannot be cancelled."),
     ("setup-closed", "409", "There is an account already. Sign in with it."),
     ("idempotency-mismatch", "409", "The `Idempotency-Key` was used for another request."),

@@ -174,6 +174,9 @@ impl From<Error> for Problem {
             Error::Invalid(fields) => {
                 Self::invalid(fields.iter().map(InvalidField::from).collect())
             }
+            Error::NotActive { .. } => {
+                Self::new(StatusCode::CONFLICT, "not-active", "Not active").detail(&error)
+            }
             Error::LogRemoved { .. } => {
                 Self::new(StatusCode::GONE, "log-removed", "Log removed").detail(&error)
             }

@@ -142,9 +142,14 @@ fn every_operation_answers_as_described() {
         let script = v1(&format!("scripts/{script}"));
         tour.call(&client, Method::PUT, &script, body).await;
         let versions = format!("{script}/versions");
-        for path in [v1("scripts"), script.clone(), format!("{versions}/1"), versions] {
+        let found = v1("scripts?q=echo&language=bash&status=active&owner=me&sort=relevance");
+        for path in [v1("scripts"), found, script.clone(), format!("{versions}/1"), versions] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;
         }
+        let body = json!({ "version": 1 });
+        tour.call(&client, Method::POST, &format!("{script}/fork"), body).await;
+        let body = json!({ "status": "deprecated" });
+        tour.call(&client, Method::POST, &format!("{script}/status"), body).await;
 
         let body = json!({ "language": "bash", "source": "echo one; sleep 1000" });
         let running = id(&tour.call(&client, Method::POST, &v1("executions"), body).await);

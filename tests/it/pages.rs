@@ -288,6 +288,40 @@ fn every_page_about_turns_can_be_used_by_everybody() {
     });
 }
 
+/// Scripts in the ways in which one may find them: paths and names.
+async fn scripts(client: &Client) -> Vec<(String, &'static str)> {
+    let long = "# pg_dump of everything that has a name which is much too long for one line of a telephone\n";
+    let body = json!({
+        "name": "warehouse backup", "language": "bash", "source": format!("echo one\n{long}"),
+        "tags": ["backup", "nightly"], "status": "deprecated", "visibility": "private",
+        "message": "Dumps all databases, where it was one before.",
+    });
+    let script = client.post("/api/v1/scripts", body.clone()).await.json(201);
+    let path = format!("/scripts/{}", script["id"].as_str().unwrap());
+    let forked = client.post(&format!("/api/v1{path}/fork"), json!({})).await.json(201);
+    let fork = format!("/scripts/{}", forked["id"].as_str().unwrap());
+    vec![
+        ("/scripts?q=pg_dump&mine=yes".to_owned(), "scripts-found"),
+        ("/scripts?q=nowhere&tag=backup&language=bash&status=draft".to_owned(), "scripts-no-match"),
+        (path, "script-deprecated"),
+        (fork.clone(), "script-fork"),
+    ]
+}
+
+#[test]
+fn every_page_about_scripts_can_be_used_by_everybody() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let browser = Browser::open().await;
+        browser.goto(&format!("{}/sign-in", server.url())).await;
+        sign_in(&browser).await;
+        for (path, name) in scripts(&client).await {
+            look(&browser, &format!("{}{path}", server.url()), name).await;
+        }
+    });
+}
+
 #[test]
 fn every_page_can_be_used_by_everybody() {
     block_on(async {

@@ -15,7 +15,7 @@ use crate::{
     error::FieldError,
     event::Event,
     id::{ExecutionId, ScriptId},
-    script::{self, Language, SOURCE_MAX, Schema, Version},
+    script::{self, Language, SOURCE_MAX, Schema, Sight, Version},
     store::{
         self,
         change::{Change, Snapshot},
@@ -201,8 +201,9 @@ impl Executions<'_> {
                 }
             }
             Program::Script { id, version } => {
+                let sight = Sight::of(self.actor);
                 let find = move |view: &Snapshot| {
-                    let (script, version) = script::find_version(view, id, version)?;
+                    let (script, version) = script::find_version(view, sight, id, version)?;
                     check_by_schema(&version, parameters.as_ref())?;
                     let (limits, rules) = (limits.over(version.limits), &version.dispatch);
                     let given = dispatch.concurrency_key.as_deref();
@@ -242,7 +243,7 @@ impl Executions<'_> {
         let mut errors = Vec::new();
         network::check(network.as_deref().unwrap_or_default(), &mut errors);
         FieldError::none_of(errors)?;
-        let now = self.automa.clock.now();
+        let (now, sight) = (self.automa.clock.now(), Sight::of(self.actor));
         let find = move |view: &Snapshot| {
             let before = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
             let mut work = store::executions::work(view, id)?.ok_or_else(|| not_found(id))?;
@@ -256,7 +257,7 @@ impl Executions<'_> {
             };
             let mut turn = Turn::new(&asked, &DispatchRules::default(), now);
             if let Some((script, number)) = before.script {
-                let (_, version) = script::find_version(view, script, Some(number))?;
+                let (_, version) = script::find_version(view, sight, script, Some(number))?;
                 let rule = version.dispatch.concurrency.as_ref();
                 let place = match &parameters {
                     None => before.dispatch.concurrency,

@@ -117,6 +117,59 @@ async fn a_deleted_script_is_gone_and_the_others_stay() {
 }
 
 #[tokio::test]
+async fn only_an_active_script_runs_unattended() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let scripts = automa.scripts(&admin);
+    let script = scripts.create(hello()).await.unwrap();
+    let id = script.id;
+    assert_eq!((script.status, script.visibility), (Status::Active, Visibility::Public));
+    let scheduled = |number| automa.store.look(|view| find_for_schedule(view, id, number));
+    let second = NewScript { source: "echo 2".to_owned(), ..hello() };
+    scripts.update(id, 1, second).await.unwrap();
+    let numbers = [None, Some(1)].map(|number| scheduled(number).unwrap().1.number);
+    assert_eq!(numbers, [2, 1]);
+    assert!(matches!(scheduled(Some(3)), Err(Error::NotFound { kind: "version", .. })));
+    for status in [Status::Draft, Status::Deprecated] {
+        assert_eq!(scripts.set_status(id, status).await.unwrap().status, status);
+        let error = scheduled(None).unwrap_err();
+        let said =
+            format!("the script `hello` is {status}, and only active scripts run unattended");
+        assert!(error.to_string().starts_with(&said), "{error}");
+    }
+    // What says nothing of it leaves it; what is so already is no change.
+    let script = scripts.update(id, 2, hello()).await.unwrap();
+    assert_eq!((script.version, script.status), (3, Status::Deprecated));
+    scripts.set_status(id, Status::Deprecated).await.unwrap();
+    let active = NewScript { status: Some(Status::Active), ..hello() };
+    assert_eq!(scripts.update(id, 3, active).await.unwrap().version, 3);
+    assert!(scheduled(None).is_ok());
+    let entries = automa.audit(&admin).list(PageRequest::default()).await.unwrap().items;
+    let told = entries.iter().filter(|it| matches!(it.action, Action::ScriptStatusChanged(..)));
+    assert_eq!(told.count(), 2);
+    scripts.delete(id).await.unwrap();
+    assert!(matches!(scheduled(None), Err(Error::NotFound { kind: "script", .. })));
+}
+
+#[tokio::test]
+async fn the_same_content_has_the_same_hash() {
+    let automa = automa();
+    let admin = actor(Role::Admin);
+    let scripts = automa.scripts(&admin);
+    let id = scripts.create(hello()).await.unwrap().id;
+    let limits = LimitsRequest { pids: Some(4), ..LimitsRequest::default() };
+    let message = "Fewer processes.".to_owned();
+    scripts.update(id, 1, NewScript { limits, message, ..hello() }).await.unwrap();
+    scripts.update(id, 2, NewScript { message: "As before.".to_owned(), ..hello() }).await.unwrap();
+    let versions = scripts.versions(id, PageRequest::default()).await.unwrap().items;
+    let [third, second, first] = &versions[..] else { panic!("{versions:?}") };
+    assert_eq!(second.message, "Fewer processes.");
+    assert_eq!(first.content, third.content);
+    assert_ne!(first.content, second.content);
+    assert_eq!(first.content.to_string().len(), 64);
+}
+
+#[tokio::test]
 async fn nobody_overwrites_what_they_have_not_read() {
     let automa = automa();
     let admin = actor(Role::Admin);
@@ -202,10 +255,20 @@ async fn every_wrong_field_is_named() {
         parameters_schema: Some("[]".to_owned()),
         limits: LimitsRequest { pids: Some(0), ..LimitsRequest::default() },
         dispatch: DispatchRules { priority: 101, ..DispatchRules::default() },
+        message: "x".repeat(501),
+        ..hello()
     };
     let error = scripts.create(new).await.unwrap_err();
-    let all =
-        ["name", "description", "tags", "source", "parameters_schema", "limits.pids", "priority"];
+    let all = [
+        "name",
+        "description",
+        "tags",
+        "source",
+        "message",
+        "parameters_schema",
+        "limits.pids",
+        "priority",
+    ];
     assert_eq!(fields(&error), all);
     assert!(error.to_string().starts_with("name: must be one line"), "{error}");
     let at_the_limit =
@@ -287,6 +350,17 @@ fn stored_bytes_stay_as_they_are() {
         owner: None,
         created_at: now,
         updated_at: now,
+        status: Status::Active,
+        visibility: Visibility::Public,
+        forked_from: None,
+    };
+    assert_reads(SCRIPT_V1, &script);
+    assert_reads(DELETED_V1, &Deleted { script: script.clone(), at: now, by: String::new() });
+    let script = Script {
+        status: Status::Deprecated,
+        visibility: Visibility::Private,
+        forked_from: Some((id, 7)),
+        ..script
     };
     let version = Version {
         script: id,
@@ -298,26 +372,35 @@ fn stored_bytes_stay_as_they_are() {
         author: "ann".to_owned(),
         created_at: now,
         dispatch: DispatchRules::default(),
+        message: String::new(),
+        content: Content::default(),
     };
+    let version = Version { content: Content::of(&version), ..version };
     assert_reads(VERSION_V1, &version);
     let concurrency =
         Concurrency { limit: 2, key: Some("region".to_owned()), on_conflict: OnConflict::Skip };
     let (concurrency, retry) = (Some(concurrency), Some(Retry::default()));
     let version =
         Version { dispatch: DispatchRules { priority: 7, concurrency, retry }, ..version };
+    let version = Version { content: Content::of(&version), ..version };
+    assert_reads(VERSION_V2, &version);
+    let version = Version { message: "Shorter.".to_owned(), ..version };
     let entry = Entry::new(&clock, &admin, Action::ScriptVersionAdded(id, 2));
-    for damaged in [&[][..], &[0], &[3, 3], &[2, 255], &[1, 255]] {
+    for damaged in [&[][..], &[0], &[4, 3], &[3, 255], &[2, 255], &[1, 255]] {
         assert!(Script::decode(damaged).is_err() && Version::decode(damaged).is_err());
         assert!(Entry::decode(damaged).is_err());
     }
-    assert_bytes(&script, SCRIPT_V1);
-    assert_bytes(&version, VERSION_V2);
+    assert_bytes(&script, SCRIPT_V2);
+    assert_bytes(&version, VERSION_V3);
     assert_bytes(&entry, ENTRY_V1);
-    assert_bytes(&Deleted { script, at: now }, DELETED_V1);
+    assert_bytes(&Deleted { script, at: now, by: "ann".to_owned() }, DELETED_V2);
 }
 
 const SCRIPT_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306";
+const SCRIPT_V2: &str = "02019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306020001019b76daa8007000815c0289ec2d0a9107";
 const VERSION_V1: &str = "01019b76daa8007000815c0289ec2d0a910201077072696e74282901117b2274797065223a226f626a656374227d01e80700000000000003616e6e808082e288d2a306";
 const VERSION_V2: &str = "02019b76daa8007000815c0289ec2d0a910201077072696e74282901117b2274797065223a226f626a656374227d01e80700000000000003616e6e808082e288d2a3060701020106726567696f6e020103e807e0a71200000000000000400103030406";
+const VERSION_V3: &str = "03019b76daa8007000815c0289ec2d0a910201077072696e74282901117b2274797065223a226f626a656374227d01e80700000000000003616e6e808082e288d2a3060701020106726567696f6e020103e807e0a712000000000000004001030304060853686f727465722e8ddb8079b40ece8cea8d4b16d5f511d6140a8fd3a2e7df49ee17fcc2747802ba";
 const DELETED_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306808082e288d2a306";
+const DELETED_V2: &str = "02019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306020001019b76daa8007000815c0289ec2d0a9107808082e288d2a30603616e6e";
 const ENTRY_V1: &str = "01019b76daa8007001a7ec8e65a18debbe808082e288d2a30603616e6e000402019b76daa8007000815c0289ec2d0a910200";

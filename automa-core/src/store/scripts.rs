@@ -1,6 +1,8 @@
 //! Tables `scripts`: `script id -> script`; `scripts_deleted`, where those go that were deleted; and
 //! `script_versions`: `(script id, number) -> version`, also of deleted ones, whose executions stay.
 
+use std::ops::ControlFlow;
+
 use redb::WriteTransaction;
 
 use super::{
@@ -12,7 +14,7 @@ use crate::{
     error::StoreError,
     id::ScriptId,
     page::{Page, PageRequest},
-    script::{Deleted, Script, Version, VersionV1},
+    script::{Deleted, DeletedV1, Script, ScriptV1, Version, VersionV1, VersionV2},
 };
 
 const SCRIPTS: Table<ScriptId, Script> = Table::new();
@@ -21,21 +23,36 @@ const VERSIONS: Table<(ScriptId, u32), Version> = Table::new();
 
 impl Record for Script {
     const TABLE: &'static str = "scripts";
-    const VERSION: u8 = 1;
-}
-
-impl Record for Deleted {
-    const TABLE: &'static str = "scripts_deleted";
-    const VERSION: u8 = 1;
-}
-
-impl Record for Version {
-    const TABLE: &'static str = "script_versions";
     const VERSION: u8 = 2;
 
     fn upgrade(version: u8, body: &[u8]) -> Result<Self, StoreError> {
         match version {
-            1 => Ok(read::<VersionV1>(Self::TABLE, version, body)?.into()),
+            1 => Ok(read::<ScriptV1>(Self::TABLE, version, body)?.into()),
+            version => Err(StoreError::UnknownVersion { table: Self::TABLE, version }),
+        }
+    }
+}
+
+impl Record for Deleted {
+    const TABLE: &'static str = "scripts_deleted";
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, body: &[u8]) -> Result<Self, StoreError> {
+        match version {
+            1 => Ok(read::<DeletedV1>(Self::TABLE, version, body)?.into()),
+            version => Err(StoreError::UnknownVersion { table: Self::TABLE, version }),
+        }
+    }
+}
+
+impl Record for Version {
+    const TABLE: &'static str = "script_versions";
+    const VERSION: u8 = 3;
+
+    fn upgrade(version: u8, body: &[u8]) -> Result<Self, StoreError> {
+        match version {
+            1 => Ok(VersionV2::from(read::<VersionV1>(Self::TABLE, version, body)?).into()),
+            2 => Ok(read::<VersionV2>(Self::TABLE, version, body)?.into()),
             version => Err(StoreError::UnknownVersion { table: Self::TABLE, version }),
         }
     }
@@ -70,9 +87,14 @@ pub(crate) fn delete(change: &mut Change, deleted: &Deleted) -> Result<(), Store
     DELETED.put(change, deleted.script.id, deleted)
 }
 
-/// Scripts, newest first, without the deleted ones.
-pub(crate) fn list(view: &impl View, page: &PageRequest) -> Result<Page<Script>, StoreError> {
-    SCRIPTS.page(view, .., page)
+/// Looks at scripts without the deleted ones, newest first, from before `before` on and until
+/// `look` has seen enough.
+pub(crate) fn each(
+    view: &impl View,
+    before: Option<ScriptId>,
+    look: impl FnMut(Script) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    SCRIPTS.each_newest(view, ..before.unwrap_or(ScriptId::MAX), look)
 }
 
 /// A version, also of a deleted script.

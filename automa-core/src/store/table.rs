@@ -2,7 +2,7 @@
 
 use std::{
     marker::PhantomData,
-    ops::{Bound, RangeBounds, RangeInclusive},
+    ops::{Bound, ControlFlow, RangeBounds, RangeInclusive},
 };
 
 use redb::{AccessGuard, Key, ReadableTable, StorageError, TableDefinition, WriteTransaction};
@@ -91,6 +91,22 @@ where
     ) -> Result<Vec<(K, R)>, StoreError> {
         let table = view.open(self.definition)?;
         collect(table.range(bounds(&range))?.rev().take(limit))
+    }
+
+    /// Looks at the records with keys in `range`, highest key first, until `look` has seen enough.
+    pub(crate) fn each_newest(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        mut look: impl FnMut(R) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let table = view.open(self.definition)?;
+        for row in table.range(bounds(&range))?.rev() {
+            if look(R::decode(row?.1.value())?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// One page of the records with keys in `range`, highest key first.

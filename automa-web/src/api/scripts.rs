@@ -1,143 +1,29 @@
 //! Scripts and their versions.
 
+mod shape;
+
 use automa_core::{
     Automa,
-    execution::DispatchRules,
+    actor::Actor,
     id::{ScriptId, UserId},
     page::{Cursor, Limit, Page, PageRequest},
-    script::{self, Language},
+    script::{self, Language, Search, Sort, Status},
 };
-use jiff::Timestamp;
 use poem::{http::StatusCode, web::Data};
 use poem_openapi::{
-    ApiResponse, Object, OpenApi,
+    ApiResponse, OpenApi,
     param::{Header, Path, Query},
     payload::Json,
 };
-use serde::Serialize;
-use serde_json::Value;
 
+pub(crate) use self::shape::Limits;
+use self::shape::{Fork, NewScript, NewStatus, Script, ScriptPage, Version, VersionPage};
 use super::{
     Tag,
     body::Body,
-    dispatch::{Concurrency, Retry, priority},
     wire::{OneOf, Text},
 };
 use crate::{auth::Auth, problem::Problem};
-
-/// What a script's executions may use. What is not given is the default.
-#[derive(Debug, Clone, Default, Object, Serialize)]
-#[oai(rename = "Limits")]
-pub(crate) struct Limits {
-    /// Time from start to end.
-    pub(crate) wall_ms: Option<u64>,
-    /// Processor time of all its processes.
-    pub(crate) cpu_ms: Option<u64>,
-    /// Processors that it may use at a time, such as 0.5.
-    pub(crate) cpus: Option<f64>,
-    /// Memory of all its processes.
-    pub(crate) memory_bytes: Option<u64>,
-    /// Processes and threads at a time.
-    pub(crate) pids: Option<u32>,
-    /// What it may write to stdout and stderr.
-    pub(crate) output_bytes: Option<u64>,
-    /// Files that it may write.
-    pub(crate) tmp_bytes: Option<u64>,
-}
-
-/// A script to be created or changed.
-#[derive(Object)]
-struct NewScript {
-    /// One line of at most 200 characters.
-    name: String,
-    language: OneOf<Language>,
-    /// At most 1 MiB.
-    source: String,
-    /// At most 4,000 characters.
-    description: Option<String>,
-    /// At most 20.
-    tags: Option<Vec<String>>,
-    /// A JSON Schema (2020-12) of its parameters.
-    parameters_schema: Option<Value>,
-    limits: Option<Limits>,
-    /// -100 to 100: of what one user has waiting, the highest goes first; 0 unless told.
-    priority: Option<i32>,
-    concurrency: Option<Concurrency>,
-    retry: Option<Retry>,
-    /// For a change: the version that was read. If there is a newer one, nothing is changed.
-    version: Option<u32>,
-}
-
-/// A script, with its newest version.
-#[derive(Object)]
-struct Script {
-    id: Text<ScriptId>,
-    name: String,
-    description: String,
-    tags: Vec<String>,
-    language: OneOf<Language>,
-    /// Not in lists.
-    #[oai(skip_serializing_if_is_none)]
-    source: Option<String>,
-    /// Not in lists.
-    #[oai(skip_serializing_if_is_none)]
-    parameters_schema: Option<Value>,
-    /// Not in lists.
-    #[oai(skip_serializing_if_is_none)]
-    limits: Option<Limits>,
-    /// Not in lists.
-    #[oai(skip_serializing_if_is_none)]
-    priority: Option<i32>,
-    /// Not in lists.
-    #[oai(skip_serializing_if_is_none)]
-    concurrency: Option<Concurrency>,
-    /// Not in lists.
-    #[oai(skip_serializing_if_is_none)]
-    retry: Option<Retry>,
-    /// The number of its newest version.
-    version: u32,
-    /// The user who created it.
-    owner: Option<Text<UserId>>,
-    created_at: Text<Timestamp>,
-    updated_at: Text<Timestamp>,
-}
-
-/// One version of a script, which never changes.
-#[derive(Object)]
-#[expect(clippy::struct_field_names, reason = "`version` is its name in the API")]
-struct Version {
-    script_id: Text<ScriptId>,
-    version: u32,
-    language: OneOf<Language>,
-    source: String,
-    parameters_schema: Option<Value>,
-    limits: Limits,
-    /// Of what one user has waiting, the highest goes first.
-    priority: i32,
-    /// None for as many as there are slots.
-    concurrency: Option<Concurrency>,
-    /// None for no retry.
-    retry: Option<Retry>,
-    /// Who wrote it.
-    author: String,
-    created_at: Text<Timestamp>,
-}
-
-/// Scripts, newest first.
-#[derive(Object)]
-struct ScriptPage {
-    items: Vec<Script>,
-    /// Where the next page continues; none on the last.
-    next_cursor: Option<Text<Cursor>>,
-}
-
-/// Versions, newest first.
-#[derive(Object)]
-struct VersionPage {
-    items: Vec<Version>,
-    /// Where the next page continues; none on the last.
-    next_cursor: Option<Text<Cursor>>,
-}
 
 #[derive(ApiResponse)]
 enum Created {
@@ -177,8 +63,13 @@ pub(super) struct ScriptsApi;
 
 #[OpenApi(tag = "Tag::Scripts", prefix_path = "/scripts")]
 impl ScriptsApi {
-    /// List scripts, newest first.
+    /// List scripts, or find some.
+    ///
+    /// All that is named has to be true of them. What `q` finds has each of its words in name, tags,
+    /// description or newest source; best matches come first, else the newest. A cursor belongs to
+    /// the same query.
     #[oai(path = "/", method = "get", operation_id = "listScripts")]
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
     async fn list(
         &self,
         auth: Auth,
@@ -187,9 +78,30 @@ impl ScriptsApi {
         limit: Query<Option<u64>>,
         /// `next_cursor` of the page before.
         cursor: Query<Option<Text<Cursor>>>,
+        /// Words to look for, whatever their case; at most 200 characters.
+        q: Query<Option<String>>,
+        /// Only those in this language.
+        language: Query<Option<OneOf<Language>>>,
+        /// Only those of this status.
+        status: Query<Option<OneOf<Status>>>,
+        /// Only those with this tag.
+        tag: Query<Option<String>>,
+        /// Only those of this user: an id, or `me`.
+        owner: Query<Option<String>>,
+        /// `relevance` is for `q`.
+        sort: Query<Option<OneOf<Sort>>>,
     ) -> Result<Json<ScriptPage>, Problem> {
-        let scripts = automa.scripts(auth.actor()).list(page(limit.0, cursor.0)?).await?;
-        let Page { items, next_cursor } = scripts.map(|script| Script::new(script, None));
+        let search = Search {
+            text: q.0.unwrap_or_default(),
+            language: language.0.map(|it| it.0),
+            status: status.0.map(|it| it.0),
+            tag: tag.0,
+            owner: owner.0.map(|owner| user(&owner, auth.actor())).transpose()?,
+            sort: sort.0.map(|it| it.0),
+        };
+        let page = page(limit.0, cursor.0)?;
+        let Page { items, next_cursor } =
+            automa.scripts(auth.actor()).search(search, page).await?.map(Script::from);
         Ok(Json(ScriptPage { items, next_cursor: next_cursor.map(Text) }))
     }
 
@@ -201,11 +113,37 @@ impl ScriptsApi {
         Data(automa): Data<&Automa>,
         Body(new): Body<NewScript>,
     ) -> Result<Created, Problem> {
-        let scripts = automa.scripts(auth.actor());
-        let script = scripts.create(new.into()).await?;
-        let version = scripts.version(script.id, script.version).await?;
-        let (location, tag) = (format!("/api/v1/scripts/{}", script.id), tag(script.version));
-        Ok(Created::Created(Json(Script::new(script, Some(version))), location, tag))
+        let script = automa.scripts(auth.actor()).create(new.into()).await?;
+        created(automa, &auth, script).await
+    }
+
+    /// Copy a script as a private draft of one's own.
+    #[oai(path = "/:id/fork", method = "post", operation_id = "forkScript")]
+    async fn fork(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<ScriptId>>,
+        Body(fork): Body<Fork>,
+    ) -> Result<Created, Problem> {
+        let script = automa.scripts(auth.actor()).fork(id.0.0, fork.version).await?;
+        created(automa, &auth, script).await
+    }
+
+    /// Say what a script is good for.
+    ///
+    /// `draft` ones are run by hand, `active` ones also unattended: by jobs and as agents.
+    /// `deprecated` ones are run by hand, with a warning.
+    #[oai(path = "/:id/status", method = "post", operation_id = "setScriptStatus")]
+    async fn set_status(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<ScriptId>>,
+        Body(new): Body<NewStatus>,
+    ) -> Result<Found, Problem> {
+        let script = automa.scripts(auth.actor()).set_status(id.0.0, new.status.0).await?;
+        found(automa, &auth, script).await
     }
 
     /// Get a script with its newest version.
@@ -216,11 +154,8 @@ impl ScriptsApi {
         Data(automa): Data<&Automa>,
         id: Path<Text<ScriptId>>,
     ) -> Result<Found, Problem> {
-        let scripts = automa.scripts(auth.actor());
-        let script = scripts.get(id.0.0)?;
-        let version = scripts.version(script.id, script.version).await?;
-        let tag = tag(script.version);
-        Ok(Found::Script(Json(Script::new(script, Some(version))), tag))
+        let script = automa.scripts(auth.actor()).get(id.0.0)?;
+        found(automa, &auth, script).await
     }
 
     /// Change a script.
@@ -252,9 +187,7 @@ impl ScriptsApi {
             Some(_) if matched.is_some() => problem.with_status(StatusCode::PRECONDITION_FAILED),
             _ => problem,
         })?;
-        let version = scripts.version(script.id, script.version).await?;
-        let tag = tag(script.version);
-        Ok(Found::Script(Json(Script::new(script, Some(version))), tag))
+        found(automa, &auth, script).await
     }
 
     /// Delete a script.
@@ -302,6 +235,30 @@ impl ScriptsApi {
     }
 }
 
+/// A script that was made, with its version.
+async fn created(automa: &Automa, auth: &Auth, script: script::Script) -> Result<Created, Problem> {
+    let version = automa.scripts(auth.actor()).version(script.id, script.version).await?;
+    let (location, tag) = (format!("/api/v1/scripts/{}", script.id), tag(script.version));
+    Ok(Created::Created(Json(Script::new(script, Some(version))), location, tag))
+}
+
+/// A script with its newest version.
+async fn found(automa: &Automa, auth: &Auth, script: script::Script) -> Result<Found, Problem> {
+    let version = automa.scripts(auth.actor()).version(script.id, script.version).await?;
+    let tag = tag(script.version);
+    Ok(Found::Script(Json(Script::new(script, Some(version))), tag))
+}
+
+/// A user, by id or as who asks.
+fn user(owner: &str, actor: &Actor) -> Result<UserId, Problem> {
+    match (owner, actor.user) {
+        ("me", Some(user)) => Ok(user),
+        (id, _) => id
+            .parse()
+            .map_err(|_| Problem::invalid_field("owner", "must be the id of a user, or `me`")),
+    }
+}
+
 /// Which page, from a query.
 pub(super) fn page(
     limit: Option<u64>,
@@ -323,73 +280,4 @@ fn read_tag(tag: &str) -> Option<u32> {
 fn precondition_failed(id: ScriptId) -> Problem {
     Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", "Changed meanwhile")
         .detail(&format!("`If-Match` is not the `ETag` of a version of script {id}"))
-}
-
-impl From<NewScript> for script::NewScript {
-    fn from(new: NewScript) -> Self {
-        Self {
-            name: new.name,
-            description: new.description.unwrap_or_default(),
-            tags: new.tags.unwrap_or_default(),
-            language: new.language.0,
-            source: new.source,
-            parameters_schema: new.parameters_schema.map(|schema| format!("{schema:#}")),
-            limits: new.limits.unwrap_or_default().into(),
-            dispatch: DispatchRules {
-                priority: new.priority.map_or(0, priority),
-                concurrency: new.concurrency.map(Into::into),
-                retry: new.retry.map(Into::into),
-            },
-        }
-    }
-}
-
-impl Script {
-    fn new(script: script::Script, version: Option<script::Version>) -> Self {
-        let version = version.map(Version::from);
-        let (source, limits, priority) = match &version {
-            Some(it) => (Some(it.source.clone()), Some(it.limits.clone()), Some(it.priority)),
-            None => (None, None, None),
-        };
-        let (schema, concurrency, retry) =
-            version.map(|it| (it.parameters_schema, it.concurrency, it.retry)).unwrap_or_default();
-        Self {
-            id: Text(script.id),
-            name: script.name,
-            description: script.description,
-            tags: script.tags,
-            language: OneOf(script.language),
-            source,
-            parameters_schema: schema,
-            limits,
-            priority,
-            concurrency,
-            retry,
-            version: script.version,
-            owner: script.owner.map(Text),
-            created_at: Text(script.created_at),
-            updated_at: Text(script.updated_at),
-        }
-    }
-}
-
-impl From<script::Version> for Version {
-    fn from(version: script::Version) -> Self {
-        Self {
-            script_id: Text(version.script),
-            version: version.number,
-            language: OneOf(version.language),
-            // What was stored was JSON.
-            parameters_schema: version
-                .parameters_schema
-                .and_then(|schema| serde_json::from_str(&schema).ok()),
-            source: version.source,
-            limits: version.limits.into(),
-            priority: version.dispatch.priority.into(),
-            concurrency: version.dispatch.concurrency.map(Into::into),
-            retry: version.dispatch.retry.map(Into::into),
-            author: version.author,
-            created_at: Text(version.created_at),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use automa_core::{
     execution::{OnConflict, State},
     id::{AgentId, ExecutionId, JobId, ScriptId, UserId},
     page::Cursor,
-    script::Language,
+    script::{Language, Place, Sort, Status, Visibility},
 };
 use automa_sandbox::{Destination, Stream};
 use jiff::Timestamp;
@@ -80,6 +80,42 @@ impl Word for OnConflict {
 
 impl Word for Language {
     const NAME: &'static str = "Language";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Status {
+    const NAME: &'static str = "ScriptStatus";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Visibility {
+    const NAME: &'static str = "Visibility";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Sort {
+    const NAME: &'static str = "ScriptSort";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Place {
+    const NAME: &'static str = "ScriptPart";
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {

@@ -9,7 +9,7 @@ use automa_core::{
     },
     id::{ExecutionId, ScriptId},
     page::Cursor,
-    script::{Language, Script, Version},
+    script::{Content, Hit, Language, Place as Part, Script, Status, Version, Visibility},
 };
 use automa_sandbox::{
     Bytes, EgressEvent, Exit, ExitReport, Feature, Outcome, Refusal, Start, Step, Usage,
@@ -261,7 +261,16 @@ pub(super) fn script() -> Script {
         owner: None,
         created_at: before(900_000),
         updated_at: before(7_500),
+        status: Status::Active,
+        visibility: Visibility::Public,
+        forked_from: None,
     }
+}
+
+/// Where something was found, in a line that someone chose.
+pub(super) fn hit() -> Hit {
+    let text = format!("…{HOSTILE}");
+    Hit { place: Part::Source, line: 12, mark: 3..11, text }
 }
 
 pub(super) fn scripts() -> Vec<Script> {
@@ -269,12 +278,15 @@ pub(super) fn scripts() -> Vec<Script> {
         name: HOSTILE.to_owned(),
         description: HOSTILE.to_owned(),
         tags: vec![HOSTILE.to_owned()],
+        status: Status::Deprecated,
+        visibility: Visibility::Private,
         ..script()
     };
     let bare = Script {
         name: "nightly-backup".to_owned(),
         description: String::new(),
         tags: vec![],
+        status: Status::Draft,
         ..script()
     };
     vec![script(), bare, hostile]
@@ -305,5 +317,7 @@ pub(super) fn version() -> Version {
             }),
             retry: Some(Retry::default()),
         },
+        message: format!("Also looks at {HOSTILE}"),
+        content: Content::default(),
     }
 }

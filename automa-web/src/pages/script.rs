@@ -7,7 +7,7 @@ use automa_core::{
     execution::{Filter, NewExecution, Program},
     id::ScriptId,
     page::{Limit, Page, PageRequest},
-    script::{Language, Script, Version},
+    script::{Language, Script, Status, UnknownStatus, Version},
 };
 use jiff::Timestamp;
 use poem::{
@@ -63,6 +63,7 @@ struct Code {
     number: u32,
     author: String,
     at: Timestamp,
+    message: String,
     listing: Listing,
 }
 
@@ -79,6 +80,7 @@ struct VersionRow {
     language: Language,
     lines: usize,
     at: Timestamp,
+    message: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +92,13 @@ enum Tab {
 
 impl Pane {
     fn code(version: &Version) -> Self {
-        let Version { number, language, author, created_at, source, .. } = version;
+        let Version { number, language, author, created_at, source, message, .. } = version;
         Self::Code(Code {
             file: language.file_name(),
             number: *number,
             author: author.clone(),
             at: *created_at,
+            message: message.clone(),
             listing: Listing::code(format!("Source of version {number}"), *language, source),
         })
     }
@@ -103,13 +106,15 @@ impl Pane {
     fn versions(id: ScriptId, page: Page<Version>) -> Self {
         let next = page.next_cursor.as_ref();
         let next = next.map(|cursor| format!("/scripts/{id}/versions?cursor={cursor}"));
-        let row = |Version { number, author, language, source, created_at, .. }| VersionRow {
-            number,
-            author,
-            language,
-            lines: source.lines().count(),
-            at: created_at,
-        };
+        let row =
+            |Version { number, author, language, source, created_at, message, .. }| VersionRow {
+                number,
+                author,
+                language,
+                lines: source.lines().count(),
+                at: created_at,
+                message,
+            };
         Self::Versions(Versions { items: page.items.into_iter().map(row).collect(), next })
     }
 }
@@ -163,6 +168,20 @@ impl ScriptPage {
         tabs.map(link).into()
     }
 
+    /// What the script may be said to be good for instead, and how a button says so.
+    fn statuses(&self) -> Vec<(Status, &'static str)> {
+        let ways = [
+            (Status::Draft, "Make it a draft"),
+            (Status::Active, "Make it active"),
+            (Status::Deprecated, "Deprecate"),
+        ];
+        ways.into_iter().filter(|(status, _)| *status != self.script.status).collect()
+    }
+
+    fn is_deprecated(&self) -> bool {
+        self.script.status == Status::Deprecated
+    }
+
     /// Whether the form to run it stands beside.
     fn runs(&self) -> bool {
         self.may_run && self.tab() == Tab::Code
@@ -181,6 +200,35 @@ impl May {
         let may = |permission| caller.actor.require(permission).is_ok();
         Self { write: may(Permission::WriteScripts), run: may(Permission::Execute) }
     }
+}
+
+/// Copies a version as a draft of one's own.
+#[handler]
+pub(super) async fn fork(
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+    Form(typed): Form<Typed>,
+) -> Result<Response, Problem> {
+    let number = super::named(typed.get("version"), "version", |it| it.parse().ok())?;
+    let script = automa.scripts(&caller.actor).fork(super::id(&id)?, number).await?;
+    Ok(see_other(&format!("/scripts/{}/edit", script.id)))
+}
+
+/// Says what the script is good for.
+#[handler]
+pub(super) async fn set_status(
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+    Form(typed): Form<Typed>,
+) -> Result<Response, Problem> {
+    let status: Status = typed
+        .get("status")
+        .parse()
+        .map_err(|error: UnknownStatus| Problem::invalid_field("status", error.to_string()))?;
+    let script = automa.scripts(&caller.actor).set_status(super::id(&id)?, status).await?;
+    Ok(see_other(&format!("/scripts/{}", script.id)))
 }
 
 /// A script with its newest version.
@@ -315,6 +363,12 @@ pub(super) mod tests {
         };
         let (all, none) = (May { write: true, run: true }, May { write: false, run: false });
         let (script, version) = (samples::script(), samples::version());
+        let copy = Script {
+            status: Status::Deprecated,
+            forked_from: Some((samples::script_id(), 3)),
+            ..samples::scripts().remove(2)
+        };
+        let draft = Script { status: Status::Draft, ..script.clone() };
         let old = Version { number: 3, parameters_schema: None, ..version.clone() };
         let nothing = Typed::default();
         let of =
@@ -338,6 +392,14 @@ pub(super) mod tests {
             (
                 "script-old",
                 page(script.clone(), &old, Pane::code(&old), all, (&nothing, Problems::default())),
+            ),
+            (
+                "script-fork",
+                page(copy, &version, Pane::code(&version), all, (&nothing, Problems::default())),
+            ),
+            (
+                "script-draft",
+                page(draft, &version, Pane::code(&version), all, (&nothing, Problems::default())),
             ),
             (
                 "script-run-refused",

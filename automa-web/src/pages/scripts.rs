@@ -1,26 +1,24 @@
-//! `/scripts`: the list, and the form in which a script is written and changed.
+//! `/scripts`: the list, searched and filtered.
+
+mod asked;
+pub(super) mod form;
 
 use askama::Template;
 use automa_core::{
-    Automa, Error,
+    Automa,
     actor::Permission,
-    execution::LimitsRequest,
-    id::ScriptId,
     page::{Cursor, PageRequest},
-    script::{Language, NewScript, Script, Version},
+    script::{Found, Hit, Language, Place as Part, Script, Sort},
 };
 use poem::{
     Request, Response, handler,
-    http::StatusCode,
-    web::{Data, Form, Path, Query},
+    web::{Data, Path, Query},
 };
 
+use self::asked::Asked;
 use super::{
-    code::{language, language_field, source_field},
-    dispatch::{self, DispatchFields},
-    form::{Field, Kind, Problems, Typed},
+    form::Typed,
     frame::{Frame, Place},
-    limits::{self, LimitsFields},
     listing::Listing,
     overview::HELLO,
     table,
@@ -28,7 +26,7 @@ use super::{
 use crate::{
     auth::Caller,
     filters,
-    htmx::{render, render_as, see_other},
+    htmx::{render, see_other},
     problem::Problem,
 };
 
@@ -38,94 +36,12 @@ struct ListPage {
     frame: Frame,
     may_write: bool,
     may_run: bool,
-    rows: Vec<Script>,
+    asked: Asked,
+    rows: Vec<Found>,
     first: bool,
     next: Option<String>,
     /// Shown while there is no script.
     example: Listing,
-}
-
-#[derive(Debug, Template)]
-#[template(path = "scripts/form.html")]
-struct FormPage {
-    frame: Frame,
-    /// The script that is changed; none while one is written.
-    edited: Option<Edited>,
-    conflict: Option<Conflict>,
-    name: Field,
-    language: Field,
-    source: Field,
-    description: Field,
-    tags: Field,
-    schema: Field,
-    limits: LimitsFields,
-    dispatch: DispatchFields,
-    problems: Vec<String>,
-}
-
-#[derive(Debug, Clone)]
-struct Edited {
-    id: ScriptId,
-    name: String,
-    /// The version that the form was filled with, or that its reader was told of since.
-    read: u32,
-}
-
-/// Somebody else saved meanwhile.
-#[derive(Debug, Clone)]
-struct Conflict {
-    current: u32,
-    author: String,
-    path: String,
-}
-
-impl FormPage {
-    fn new(frame: Frame, edited: Option<Edited>, typed: &Typed, mut problems: Problems) -> Self {
-        let all = &mut problems;
-        let name = Field::line("name", "Name").attributes("required maxlength=\"200\"");
-        let description = Field::new("description", "Description", Kind::Text(3))
-            .side("optional")
-            .attributes("maxlength=\"4000\"");
-        let tags = Field::line("tags", "Tags")
-            .side("optional")
-            .hint("Words to find it by, separated by commas.");
-        let schema = Field::new("parameters_schema", "Parameters", Kind::Text(6))
-            .side("optional")
-            .attributes("class=\"mono\" spellcheck=\"false\" autocapitalize=\"none\"")
-            .placeholder(
-                "{\"type\": \"object\", \"properties\": {\"days\": {\"type\": \"integer\"}}}",
-            )
-            .hint("A JSON Schema of what it takes. The form to run it is drawn from it.");
-        Self {
-            frame,
-            edited,
-            conflict: None,
-            name: name.filled(typed, all),
-            language: language_field().filled(typed, all),
-            source: source_field(24).filled(typed, all),
-            description: description.filled(typed, all),
-            tags: tags.filled(typed, all),
-            schema: schema.filled(typed, all),
-            limits: LimitsFields::new(typed, all, &LimitsRequest::default()),
-            dispatch: DispatchFields::new(typed, all),
-            problems: problems.rest(),
-        }
-    }
-
-    fn save(&self) -> String {
-        match (&self.conflict, &self.edited) {
-            (Some(conflict), _) => format!("Save on top of version {}", conflict.current),
-            (None, Some(_)) => "Save".to_owned(),
-            (None, None) => "Create script".to_owned(),
-        }
-    }
-
-    fn back(&self) -> String {
-        match &self.edited {
-            Some(edited) => format!("/scripts/{}", edited.id),
-            None => "/scripts".to_owned(),
-        }
-    }
 }
 
 impl ListPage {
@@ -133,32 +49,40 @@ impl ListPage {
     fn language(&self, script: &Script) -> &'static str {
         table::language(script.language)
     }
-}
 
-/// The script that a form describes.
-fn read(typed: &Typed, problems: &mut Problems) -> NewScript {
-    let schema = typed.line("parameters_schema");
-    let tags = typed.get("tags").split(',').map(str::trim).filter(|tag| !tag.is_empty());
-    NewScript {
-        description: typed.text("description").trim().to_owned(),
-        tags: tags.map(str::to_owned).collect(),
-        parameters_schema: (!schema.is_empty()).then(|| schema.to_owned()),
-        limits: limits::read(typed, problems),
-        dispatch: dispatch::read(typed, problems),
-        ..NewScript::new(typed.line("name"), language(typed, problems), typed.text("source"))
+    /// The orders that can be chosen; best matches first, else newest first, is none of them.
+    #[expect(clippy::unused_self, reason = "templates reach it through the page")]
+    fn sorts(&self) -> [(Sort, &'static str); 3] {
+        [
+            (Sort::Name, "By name"),
+            (Sort::Updated, "Last changed first"),
+            (Sort::Created, "Newest first"),
+        ]
+    }
+
+    /// Where something was found, if the row does not show that anyway.
+    #[expect(clippy::unused_self, reason = "templates reach it through the page")]
+    fn snippet<'a>(&self, found: &'a Found) -> Option<Snippet<'a>> {
+        let hit = found.hit.as_ref().filter(|hit| hit.place == Part::Source)?;
+        Some(Snippet::of(hit))
     }
 }
 
-/// What would have to be typed to write the same script.
-fn typed(script: &Script, version: &Version) -> Typed {
-    let typed = Typed::default()
-        .with("name", script.name.clone())
-        .with("description", script.description.clone())
-        .with("tags", script.tags.join(", "))
-        .with("language", version.language.name())
-        .with("source", version.source.clone())
-        .with("parameters_schema", version.parameters_schema.clone().unwrap_or_default());
-    dispatch::typed(limits::typed(typed, &version.limits), &version.dispatch)
+/// A line of a source, with what was found in it.
+#[derive(Debug)]
+struct Snippet<'a> {
+    line: u32,
+    before: &'a str,
+    found: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Snippet<'a> {
+    fn of(Hit { line, text, mark, .. }: &'a Hit) -> Self {
+        let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+        let (before, after) = (part(0..mark.start), part(mark.end..text.len()));
+        Self { line: *line, before, found: part(mark.clone()), after }
+    }
 }
 
 /// Shows a page of the list.
@@ -169,110 +93,29 @@ pub(super) async fn show_list(
     Data(automa): Data<&Automa>,
     Query(query): Query<Typed>,
 ) -> Result<Response, Problem> {
+    let asked = Asked::read(&query)?;
     let cursor: Option<Cursor> = super::named(query.get("cursor"), "page", |it| it.parse().ok())?;
+    if !query.is_filled() && cursor.is_none() {
+        // A form sends what is empty, too: an address that is kept has only what counts.
+        return Ok(see_other(&asked.path()));
+    }
     let first = cursor.is_none();
     let page = PageRequest { cursor, ..PageRequest::default() };
-    let page = automa.scripts(&caller.actor).list(page).await?;
-    let frame = super::frame(request, &caller, "Scripts", Place::Scripts);
+    let page = automa.scripts(&caller.actor).search(asked.search(&caller), page).await?;
+    let path = asked.path();
+    let next = |cursor: Cursor| {
+        format!("{path}{}cursor={cursor}", if path.contains('?') { '&' } else { '?' })
+    };
     render(&ListPage {
-        frame,
+        frame: super::frame(request, &caller, "Scripts", Place::Scripts),
         may_write: caller.actor.require(Permission::WriteScripts).is_ok(),
         may_run: caller.actor.require(Permission::Execute).is_ok(),
         rows: page.items,
         first,
-        next: page.next_cursor.map(|cursor| format!("/scripts?cursor={cursor}")),
+        next: page.next_cursor.map(next),
+        asked,
         example: Listing::code("Example", Language::Bash, HELLO),
     })
-}
-
-/// Shows the form for a new script; with `?example` it holds one.
-#[handler]
-#[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
-pub(super) fn blank(
-    request: &Request,
-    caller: Caller,
-    Query(query): Query<Typed>,
-) -> Result<Response, Problem> {
-    may_write(&caller)?;
-    let mut typed = Typed::default().with("language", Language::Bash.name());
-    if query.has("example") {
-        typed = typed.with("name", "hello").with("source", HELLO);
-    }
-    let frame = super::frame(request, &caller, "New script", Place::Scripts);
-    render(&FormPage::new(frame, None, &typed, Problems::default()))
-}
-
-/// Creates a script.
-#[handler]
-pub(super) async fn create(
-    request: &Request,
-    caller: Caller,
-    Data(automa): Data<&Automa>,
-    Form(typed): Form<Typed>,
-) -> Result<Response, Problem> {
-    let mut problems = Problems::default();
-    let new = read(&typed, &mut problems);
-    if problems.is_empty() {
-        match automa.scripts(&caller.actor).create(new).await {
-            Ok(script) => return Ok(see_other(&format!("/scripts/{}", script.id))),
-            Err(Error::Invalid(fields)) => problems = Problems::from(&fields[..]),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let frame = super::frame(request, &caller, "New script", Place::Scripts);
-    let page = FormPage::new(frame, None, &typed, problems);
-    render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
-}
-
-/// Shows the form with what a script is now.
-#[handler]
-pub(super) async fn edit(
-    request: &Request,
-    caller: Caller,
-    Data(automa): Data<&Automa>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    may_write(&caller)?;
-    let (script, version) = super::script::newest(automa, &caller, &id).await?;
-    let edited = Edited { id: script.id, name: script.name.clone(), read: script.version };
-    let frame = super::frame(request, &caller, format!("Edit {}", script.name), Place::Scripts);
-    render(&FormPage::new(frame, Some(edited), &typed(&script, &version), Problems::default()))
-}
-
-/// Saves a script, unless somebody else did meanwhile: then what was typed is shown again, to be
-/// saved on top of that or not.
-#[handler]
-pub(super) async fn save(
-    request: &Request,
-    caller: Caller,
-    Data(automa): Data<&Automa>,
-    Path(id): Path<String>,
-    Form(typed): Form<Typed>,
-) -> Result<Response, Problem> {
-    let scripts = automa.scripts(&caller.actor);
-    let script = scripts.get(super::id(&id)?)?;
-    let mut problems = Problems::default();
-    let new = read(&typed, &mut problems);
-    let read = typed.get("read").parse().unwrap_or(0);
-    let mut edited = Edited { id: script.id, name: script.name.clone(), read };
-    let mut conflict = None;
-    if problems.is_empty() {
-        match scripts.update(script.id, read, new).await {
-            Ok(script) => return Ok(see_other(&format!("/scripts/{}", script.id))),
-            Err(Error::Invalid(fields)) => problems = Problems::from(&fields[..]),
-            Err(Error::Conflict { current, .. }) => {
-                let author = scripts.version(script.id, current).await?.author;
-                let path = format!("/scripts/{}/versions/{current}", script.id);
-                conflict = Some(Conflict { current, author, path });
-                edited.read = current;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let frame = super::frame(request, &caller, format!("Edit {}", script.name), Place::Scripts);
-    let page = FormPage { conflict, ..FormPage::new(frame, Some(edited), &typed, problems) };
-    let refused = StatusCode::UNPROCESSABLE_ENTITY;
-    render_as(if page.conflict.is_some() { StatusCode::CONFLICT } else { refused }, &page)
 }
 
 /// Deletes a script.
@@ -286,25 +129,20 @@ pub(super) async fn delete(
     Ok(see_other("/scripts"))
 }
 
-/// Nobody fills in a form that would be refused.
-fn may_write(caller: &Caller) -> Result<(), Problem> {
-    caller
-        .actor
-        .require(Permission::WriteScripts)
-        .map_err(|forbidden| Error::from(forbidden).into())
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::pages::samples;
 
     pub(in crate::pages) fn samples() -> Vec<(&'static str, String)> {
-        let list = |rows: Vec<Script>, first: bool, may: bool| {
+        let list = |rows: Vec<Found>, first: bool, may: bool, asked: &[(&str, &str)]| {
+            let typed =
+                asked.iter().fold(Typed::default(), |it, (name, value)| it.with(name, *value));
             let page = ListPage {
                 frame: samples::frame("Scripts", Place::Scripts),
                 may_write: may,
                 may_run: may,
+                asked: Asked::read(&typed).unwrap(),
                 rows,
                 first,
                 next: (!first).then(|| format!("/scripts?cursor={}", samples::cursor())),
@@ -312,48 +150,24 @@ pub(super) mod tests {
             };
             page.render().unwrap()
         };
-        let form = |edited: Option<Edited>, typed: &Typed, problems, conflict| {
-            let frame = samples::frame("Edit", Place::Scripts);
-            let page = FormPage { conflict, ..FormPage::new(frame, edited, typed, problems) };
-            page.render().unwrap()
+        let found = || {
+            let rows = samples::scripts().into_iter();
+            rows.map(|script| Found { script, hit: Some(samples::hit()) }).collect::<Vec<_>>()
         };
-        let script = samples::script();
-        let edited = || Some(Edited { id: script.id, name: script.name.clone(), read: 8 });
-        let conflict = Conflict {
-            current: 9,
-            author: samples::HOSTILE.to_owned(),
-            path: format!("/scripts/{}/versions/9", script.id),
-        };
-        let new = Typed::default().with("language", "bash");
-        let bad = typed(&script, &samples::version())
-            .with("limits.cpus", "all")
-            .with("retry.on", "never");
-        let mut problems = Problems::default();
-        limits::read(&bad, &mut problems);
-        dispatch::read(&bad, &mut problems);
-        problems.add("name", &"must be one line of 1 to 200 characters");
-        problems.add("parameters_schema", &"is no JSON: expected value at line 1 column 1");
-        let whole = typed(&script, &samples::version());
+        let plain = || found().into_iter().map(|it| Found { hit: None, ..it }).collect::<Vec<_>>();
+        let asked = &[
+            ("q", samples::HOSTILE),
+            ("tag", samples::HOSTILE),
+            ("language", "bash"),
+            ("status", "draft"),
+            ("mine", "yes"),
+        ];
         vec![
-            ("scripts", list(samples::scripts(), true, true)),
-            ("scripts-viewer", list(samples::scripts(), false, false)),
-            ("scripts-none", list(vec![], true, true)),
-            ("script-new", form(None, &new, Problems::default(), None)),
-            ("script-refused", form(None, &bad, problems, None)),
-            ("script-edit", form(edited(), &whole, Problems::default(), None)),
-            ("script-conflict", form(edited(), &whole, Problems::default(), Some(conflict))),
+            ("scripts", list(plain(), true, true, &[])),
+            ("scripts-viewer", list(plain(), false, false, &[])),
+            ("scripts-none", list(vec![], true, true, &[])),
+            ("scripts-found", list(found(), true, true, asked)),
+            ("scripts-no-match", list(vec![], true, true, asked)),
         ]
-    }
-
-    #[test]
-    fn a_form_that_is_filled_from_a_script_describes_it() {
-        let (script, version) = (samples::script(), samples::version());
-        let mut problems = Problems::default();
-        let new = read(&typed(&script, &version), &mut problems);
-        assert!(problems.is_empty());
-        assert_eq!((&new.name, &new.tags), (&script.name.trim().to_owned(), &script.tags));
-        assert_eq!((&new.source, new.limits), (&version.source, version.limits));
-        assert_eq!(new.dispatch, version.dispatch);
-        assert_eq!(new.parameters_schema.as_deref(), version.parameters_schema.as_deref());
     }
 }

@@ -13,6 +13,7 @@ fn all() -> Vec<(&'static str, String)> {
         super::overview::tests::samples(),
         super::scripts::tests::samples(),
         super::script::tests::samples(),
+        super::scripts::form::tests::samples(),
         super::code::tests::samples(),
         super::disk::tests::samples(),
         super::executions::tests::samples(),

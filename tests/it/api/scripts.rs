@@ -4,6 +4,7 @@ use automa_tests::{
     client::{Answer, Client, send},
     server::Server,
 };
+use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -183,5 +184,87 @@ fn what_cannot_be_a_script_is_refused_field_by_field() {
             }
         }
         assert_eq!(client.get("/api/v1/scripts").await.json(200)["items"], json!([]));
+    });
+}
+
+#[test]
+fn scripts_are_found_by_what_is_in_them_and_filtered() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let backup = json!({
+            "name": "nightly", "language": "bash", "source": "true\npg_dump sales\n",
+            "tags": ["Backup"], "status": "draft",
+        });
+        let backup = created(&client, backup).await;
+        created(&client, count("print('sales')")).await;
+        let find = async |query: &str| {
+            let list = client.get(&format!("/api/v1/scripts?{query}")).await.json(200);
+            let items = list["items"].as_array().unwrap().clone();
+            (
+                items.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+                items,
+            )
+        };
+        let (names, items) = find("q=PG_dump").await;
+        assert_eq!(names, ["nightly"]);
+        assert_eq!(
+            items[0]["match"],
+            json!({ "in": "source", "line": 2, "text": "pg_dump sales" })
+        );
+        assert_eq!(find("q=sales&sort=name").await.0, ["count", "nightly"]);
+        assert_eq!(find("tag=backup&owner=me").await.0, ["nightly"]);
+        assert_eq!(find("status=active").await.0, ["count"]);
+        assert_eq!(find("language=python&status=draft").await.0, [""; 0]);
+        let list = client.get("/api/v1/scripts?q=sales&limit=1").await.json(200);
+        let cursor = list["next_cursor"].as_str().unwrap();
+        let (names, items) = find(&format!("q=sales&limit=1&cursor={cursor}")).await;
+        assert_eq!((names.len(), items[0]["id"] == list["items"][0]["id"]), (1, false));
+        for refused in [
+            format!("q=other&cursor={cursor}"),
+            "status=odd".to_owned(),
+            "owner=nobody".to_owned(),
+            format!("q={}", "x".repeat(201)),
+        ] {
+            let status = client.get(&format!("/api/v1/scripts?{refused}")).await.status;
+            assert!(matches!(status, 400 | 422), "{refused}: {status}");
+        }
+        let active = client.post(&format!("{backup}/status"), json!({ "status": "active" })).await;
+        assert_eq!(active.json(200)["status"], "active");
+    });
+}
+
+#[test]
+fn a_private_script_is_its_owners_and_a_copy_is_ones_own() {
+    block_on(async {
+        let mut server = Server::start();
+        let admin = server.set_up().await;
+        server.end_by(Signal::SIGTERM);
+        server.add_user("ann", "operator");
+        server.add_user("ben", "operator");
+        server.restart();
+        let admin = admin.at(server.url());
+        let ann = server.anonymous().sign_in("ann").await;
+        let ben = server.anonymous().sign_in("ben").await;
+        let body = json!({
+            "name": "mine", "language": "bash", "source": "echo private", "visibility": "private",
+        });
+        let path = created(&ann, body).await;
+        let id = path.rsplit_once('/').unwrap().1;
+        ben.get(&path).await.is(404);
+        ben.post("/api/v1/executions", json!({ "script_id": id })).await.is(404);
+        ben.post(&format!("{path}/fork"), json!({})).await.is(404);
+        assert_eq!(ben.get("/api/v1/scripts?q=private").await.json(200)["items"], json!([]));
+        admin.get(&path).await.is(200);
+        let ran =
+            ann.post("/api/v1/executions?wait=60", json!({ "script_id": id })).await.json(200);
+        assert_eq!(ran["output"], "private\n");
+        let copied = admin.post(&format!("{path}/fork"), json!({ "version": 1 })).await.json(201);
+        assert_eq!(copied["forked_from"], json!({ "script_id": id, "version": 1 }));
+        assert_eq!(
+            (&copied["status"], &copied["visibility"]),
+            (&json!("draft"), &json!("private"))
+        );
+        ann.get(&format!("/api/v1/scripts/{}", copied["id"].as_str().unwrap())).await.is(404);
     });
 }

@@ -1,0 +1,274 @@
+//! What scripts look like in the API.
+
+use automa_core::{
+    execution::DispatchRules,
+    id::{ScriptId, UserId},
+    page::Cursor,
+    script::{self, Language, Place, Status, Visibility},
+};
+use jiff::Timestamp;
+use poem_openapi::Object;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::{
+    dispatch::{Concurrency, Retry, priority},
+    wire::{OneOf, Text},
+};
+
+/// What a script's executions may use. What is not given is the default.
+#[derive(Debug, Clone, Default, Object, Serialize)]
+#[oai(rename = "Limits")]
+pub(crate) struct Limits {
+    /// Time from start to end.
+    pub(crate) wall_ms: Option<u64>,
+    /// Processor time of all its processes.
+    pub(crate) cpu_ms: Option<u64>,
+    /// Processors that it may use at a time, such as 0.5.
+    pub(crate) cpus: Option<f64>,
+    /// Memory of all its processes.
+    pub(crate) memory_bytes: Option<u64>,
+    /// Processes and threads at a time.
+    pub(crate) pids: Option<u32>,
+    /// What it may write to stdout and stderr.
+    pub(crate) output_bytes: Option<u64>,
+    /// Files that it may write.
+    pub(crate) tmp_bytes: Option<u64>,
+}
+
+/// A script to be created or changed.
+#[derive(Object)]
+pub(super) struct NewScript {
+    /// One line of at most 200 characters.
+    pub(super) name: String,
+    pub(super) language: OneOf<Language>,
+    /// At most 1 MiB.
+    pub(super) source: String,
+    /// At most 4,000 characters.
+    pub(super) description: Option<String>,
+    /// At most 20.
+    pub(super) tags: Option<Vec<String>>,
+    /// A JSON Schema (2020-12) of its parameters.
+    pub(super) parameters_schema: Option<Value>,
+    pub(super) limits: Option<Limits>,
+    /// -100 to 100: of what one user has waiting, the highest goes first; 0 unless told.
+    pub(super) priority: Option<i32>,
+    pub(super) concurrency: Option<Concurrency>,
+    pub(super) retry: Option<Retry>,
+    /// What it is good for: only `active` ones run unattended. A new one is `active` unless told; a
+    /// change leaves it as it is.
+    pub(super) status: Option<OneOf<Status>>,
+    /// `private`: only its owner and admins see it. A new one is `public` unless told; a change
+    /// leaves it as it is.
+    pub(super) visibility: Option<OneOf<Visibility>>,
+    /// What is new in this version: at most 500 characters.
+    pub(super) message: Option<String>,
+    /// For a change: the version that was read. If there is a newer one, nothing is changed.
+    pub(super) version: Option<u32>,
+}
+
+/// A script, with its newest version.
+#[derive(Object)]
+pub(super) struct Script {
+    pub(super) id: Text<ScriptId>,
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) tags: Vec<String>,
+    pub(super) language: OneOf<Language>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) source: Option<String>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) parameters_schema: Option<Value>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) limits: Option<Limits>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) priority: Option<i32>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) concurrency: Option<Concurrency>,
+    /// Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) retry: Option<Retry>,
+    /// The number of its newest version.
+    pub(super) version: u32,
+    pub(super) status: OneOf<Status>,
+    pub(super) visibility: OneOf<Visibility>,
+    /// What it began as a copy of.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) forked_from: Option<ForkedFrom>,
+    /// In lists with `q`: where that was found.
+    #[oai(rename = "match", skip_serializing_if_is_none)]
+    pub(super) hit: Option<Hit>,
+    /// The user who created it.
+    pub(super) owner: Option<Text<UserId>>,
+    pub(super) created_at: Text<Timestamp>,
+    pub(super) updated_at: Text<Timestamp>,
+}
+
+/// A version of another script.
+#[derive(Object)]
+#[oai(rename = "ForkedFrom")]
+pub(super) struct ForkedFrom {
+    pub(super) script_id: Text<ScriptId>,
+    pub(super) version: u32,
+}
+
+/// Where something that was looked for is.
+#[derive(Object)]
+#[oai(rename = "Match")]
+pub(super) struct Hit {
+    /// The part of the script; of several, the one that counts most.
+    #[oai(rename = "in")]
+    pub(super) place: OneOf<Place>,
+    /// The line of that, from 1.
+    pub(super) line: u32,
+    /// What is around it.
+    pub(super) text: String,
+}
+
+/// A copy to be made.
+#[derive(Object)]
+pub(super) struct Fork {
+    /// The version to copy, the newest unless told.
+    pub(super) version: Option<u32>,
+}
+
+/// What a script is good for.
+#[derive(Object)]
+pub(super) struct NewStatus {
+    pub(super) status: OneOf<Status>,
+}
+
+/// One version of a script, which never changes.
+#[derive(Object)]
+#[expect(clippy::struct_field_names, reason = "`version` is its name in the API")]
+pub(super) struct Version {
+    pub(super) script_id: Text<ScriptId>,
+    pub(super) version: u32,
+    pub(super) language: OneOf<Language>,
+    pub(super) source: String,
+    pub(super) parameters_schema: Option<Value>,
+    pub(super) limits: Limits,
+    /// Of what one user has waiting, the highest goes first.
+    pub(super) priority: i32,
+    /// None for as many as there are slots.
+    pub(super) concurrency: Option<Concurrency>,
+    /// None for no retry.
+    pub(super) retry: Option<Retry>,
+    /// Who wrote it.
+    pub(super) author: String,
+    /// What its author says about it.
+    pub(super) message: String,
+    /// The SHA-256 of what it does, in hexadecimal: language, source, schema, and the rules for its
+    /// executions.
+    pub(super) content_sha256: String,
+    pub(super) created_at: Text<Timestamp>,
+}
+
+/// Scripts.
+#[derive(Object)]
+pub(super) struct ScriptPage {
+    pub(super) items: Vec<Script>,
+    /// Where the next page continues; none on the last.
+    pub(super) next_cursor: Option<Text<Cursor>>,
+}
+
+/// Versions, newest first.
+#[derive(Object)]
+pub(super) struct VersionPage {
+    pub(super) items: Vec<Version>,
+    /// Where the next page continues; none on the last.
+    pub(super) next_cursor: Option<Text<Cursor>>,
+}
+
+impl From<NewScript> for script::NewScript {
+    fn from(new: NewScript) -> Self {
+        Self {
+            name: new.name,
+            description: new.description.unwrap_or_default(),
+            tags: new.tags.unwrap_or_default(),
+            language: new.language.0,
+            source: new.source,
+            parameters_schema: new.parameters_schema.map(|schema| format!("{schema:#}")),
+            limits: new.limits.unwrap_or_default().into(),
+            dispatch: DispatchRules {
+                priority: new.priority.map_or(0, priority),
+                concurrency: new.concurrency.map(Into::into),
+                retry: new.retry.map(Into::into),
+            },
+            status: new.status.map(|status| status.0),
+            visibility: new.visibility.map(|visibility| visibility.0),
+            message: new.message.unwrap_or_default(),
+        }
+    }
+}
+
+impl Script {
+    pub(super) fn new(script: script::Script, version: Option<script::Version>) -> Self {
+        let version = version.map(Version::from);
+        let (source, limits, priority) = match &version {
+            Some(it) => (Some(it.source.clone()), Some(it.limits.clone()), Some(it.priority)),
+            None => (None, None, None),
+        };
+        let (schema, concurrency, retry) =
+            version.map(|it| (it.parameters_schema, it.concurrency, it.retry)).unwrap_or_default();
+        Self {
+            id: Text(script.id),
+            name: script.name,
+            description: script.description,
+            tags: script.tags,
+            language: OneOf(script.language),
+            source,
+            parameters_schema: schema,
+            limits,
+            priority,
+            concurrency,
+            retry,
+            version: script.version,
+            status: OneOf(script.status),
+            visibility: OneOf(script.visibility),
+            forked_from: script
+                .forked_from
+                .map(|(id, version)| ForkedFrom { script_id: Text(id), version }),
+            hit: None,
+            owner: script.owner.map(Text),
+            created_at: Text(script.created_at),
+            updated_at: Text(script.updated_at),
+        }
+    }
+}
+
+impl From<script::Found> for Script {
+    fn from(found: script::Found) -> Self {
+        let hit =
+            found.hit.map(|hit| Hit { place: OneOf(hit.place), line: hit.line, text: hit.text });
+        Self { hit, ..Self::new(found.script, None) }
+    }
+}
+
+impl From<script::Version> for Version {
+    fn from(version: script::Version) -> Self {
+        Self {
+            script_id: Text(version.script),
+            version: version.number,
+            language: OneOf(version.language),
+            // What was stored was JSON.
+            parameters_schema: version
+                .parameters_schema
+                .and_then(|schema| serde_json::from_str(&schema).ok()),
+            source: version.source,
+            limits: version.limits.into(),
+            priority: version.dispatch.priority.into(),
+            concurrency: version.dispatch.concurrency.map(Into::into),
+            retry: version.dispatch.retry.map(Into::into),
+            author: version.author,
+            message: version.message,
+            content_sha256: version.content.to_string(),
+            created_at: Text(version.created_at),
+        }
+    }
+}
