@@ -17,11 +17,20 @@ pub struct Host {
     sampling: Result<(), String>,
     /// Whether more of the host is shown than what every sandbox needs.
     shows_trees: bool,
+    processors: u16,
 }
 
 impl Host {
     pub(crate) fn new(facts: Facts, groups: Support, shows_trees: bool) -> Self {
-        Self { facts, groups, sampling: sampling::available(), shows_trees }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = u16::try_from(processors).unwrap_or(u16::MAX);
+        Self { facts, groups, sampling: sampling::available(), shows_trees, processors }
+    }
+
+    /// How many processors this program may use. Finding out reads files of proc and of control
+    /// groups: too slow for each start.
+    pub(crate) fn processors(&self) -> f64 {
+        f64::from(self.processors)
     }
 
     /// Whether sandboxes live in a user namespace, as they do for an ordinary user.

@@ -236,7 +236,7 @@ pub(crate) fn process_limits(
 
 /// How many processors a sandbox can keep busy at once.
 fn processors(host: &Host, limits: &Limits) -> f64 {
-    let online = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let online = host.processors();
     if host.groups().cpu.is_ok() { online.min(limits.cpu_millis as f64 / 1000.0) } else { online }
 }
 

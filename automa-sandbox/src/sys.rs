@@ -25,13 +25,13 @@ pub(crate) use self::{
         remount, set_tree_flags, unshare_descriptors, write_file,
     },
     gate::Gate,
-    message::{Received, descriptor, receive, send},
+    message::{Received, descriptor, is_readable, receive, send},
     mounts::{clone_mount, map_ids_of_mount, user_namespace},
     process::{
         Ended, Forked, SignalInfo, Stack, Used, alarm, block_only, can_start_sandboxes,
         default_signals, execve, exit_now, fork, handle_signal, hold_mounts, ignore, kill,
-        monotonic_ns, pidfd_open, pidfd_send_signal, run_sharing, set_name, spawn_sharing,
-        spawn_waiting, wait,
+        monotonic_ns, network_of, pidfd_open, pidfd_send_signal, run_sharing, set_name,
+        spawn_sharing, spawn_waiting, wait,
     },
     rights::{
         drop_capabilities, drop_groups, effective_capabilities, install_filter, landlock_abi,

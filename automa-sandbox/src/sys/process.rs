@@ -165,6 +165,15 @@ pub(crate) fn hold_mounts(pidfd: BorrowedFd<'_>) -> Option<OwnedFd> {
     }
 }
 
+/// The network namespace of a socket (`SIOCGSKNS`, Linux 4.10, for whoever may configure it).
+pub(crate) fn network_of(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the request takes no argument and returns a new descriptor.
+    unsafe {
+        let fd = check(libc::ioctl(socket.as_raw_fd(), libc::SIOCGSKNS, 0))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
 /// What a child that shares its parent's memory begins with, at the top of its own stack.
 struct Beginning<'a, T> {
     main: fn(&T) -> i32,

@@ -7,12 +7,12 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 use nix::{
     errno::Errno,
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, setns, unshare},
     sys::socket::{
         AddressFamily, Backlog, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn,
         SockaddrIn6, bind, listen, recv, send, setsockopt, socket, sockopt,
@@ -37,15 +37,58 @@ const BACKLOG: i32 = 128;
 /// The loopback interface is the first of every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// Enters a new network in which nothing can be reached.
-pub(super) fn enter_empty() -> nix::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNET)
+/// The networks of a slot: its own empty one, and those of its sandboxes.
+pub(super) struct Networks {
+    /// Nothing can be reached in it, and nothing be left.
+    empty: OwnedFd,
+    /// A new one with a loopback interface, for the next sandbox that is to have one: the most of what
+    /// its start would have to wait for.
+    spare: Option<Netlink>,
+    /// There was a sandbox with a network.
+    wanted: bool,
 }
 
-/// Enters a new network with a loopback interface and nothing else.
-pub(super) fn enter_loopback() -> nix::Result<()> {
-    enter_empty()?;
-    Netlink::open()?.loopback_up()
+impl Networks {
+    /// Begins in the network that this process is in, which is empty.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { empty: Netlink::open()?.namespace()?, spare: None, wanted: false })
+    }
+
+    /// Enters a new one with a loopback interface and nothing else.
+    pub(super) fn enter_loopback(&mut self) -> io::Result<()> {
+        self.enter().map(drop)
+    }
+
+    fn enter(&mut self) -> io::Result<Netlink> {
+        self.wanted = true;
+        let Some(netlink) = self.spare.take() else { return Self::make() };
+        setns(netlink.namespace()?, CloneFlags::CLONE_NEWNET)?;
+        Ok(netlink)
+    }
+
+    fn make() -> io::Result<Netlink> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        let netlink = Netlink::open()?;
+        netlink.loopback_up()?;
+        Ok(netlink)
+    }
+
+    /// Goes back to the empty one. What was left goes with the other, connections included.
+    pub(super) fn leave(&self) -> nix::Result<()> {
+        setns(&self.empty, CloneFlags::CLONE_NEWNET)
+    }
+
+    /// Whether there is something to do before the next order.
+    pub(super) fn want_spare(&self) -> bool {
+        self.wanted && self.spare.is_none()
+    }
+
+    /// Makes the next one, while nobody waits for it.
+    pub(super) fn make_spare(&mut self) -> nix::Result<()> {
+        // If that is not possible now, it is tried again when it is needed, and told.
+        self.spare = Self::make().ok();
+        self.leave()
+    }
 }
 
 /// The files in [`FILES_DIR`], by their paths. Names are asked for by every resolver in use: that of
@@ -93,8 +136,12 @@ pub(super) struct Network {
 impl Network {
     /// Enters a new network in which all addresses lead to the sockets that are returned, which the
     /// server serves. TCP can connect to `ports` only.
-    pub(super) fn enter(ports: &[u16], landlock_abi: i32) -> Result<(Self, Vec<OwnedFd>), Failure> {
-        let sockets = enter_caught(ports).at(Stage::NetworkNamespace, "")?;
+    pub(super) fn enter(
+        networks: &mut Networks,
+        ports: &[u16],
+        landlock_abi: i32,
+    ) -> Result<(Self, Vec<OwnedFd>), Failure> {
+        let sockets = enter_caught(networks, ports).at(Stage::NetworkNamespace, "")?;
         let ports = ports.iter().copied().chain([DNS_PORT]);
         let ruleset = landlock::connect_only(landlock_abi, ports).at(Stage::Landlock, "")?;
         Ok((Self { ruleset }, sockets))
@@ -103,10 +150,8 @@ impl Network {
 
 /// Enters a new network in which all addresses lead to the sockets that are returned: for names a
 /// datagram socket and a listener, then a listener for each port.
-fn enter_caught(ports: &[u16]) -> io::Result<Vec<OwnedFd>> {
-    enter_empty()?;
-    let netlink = Netlink::open()?;
-    netlink.loopback_up()?;
+fn enter_caught(networks: &mut Networks, ports: &[u16]) -> io::Result<Vec<OwnedFd>> {
+    let netlink = networks.enter()?;
     netlink.all_local(libc::AF_INET, libc::RT_SCOPE_HOST)?;
     // A host may have no IPv6: then the sandbox has none either.
     let _ = netlink.all_local(libc::AF_INET6, libc::RT_SCOPE_UNIVERSE);
@@ -126,6 +171,11 @@ impl Netlink {
     fn open() -> nix::Result<Self> {
         let (family, route) = (AddressFamily::Netlink, SockProtocol::NetlinkRoute);
         socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, route).map(Self)
+    }
+
+    /// The network that it configures.
+    fn namespace(&self) -> io::Result<OwnedFd> {
+        sys::network_of(self.0.as_fd())
     }
 
     fn loopback_up(&self) -> nix::Result<()> {

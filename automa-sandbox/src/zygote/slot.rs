@@ -16,7 +16,7 @@ use super::{
     At, Failure, Shared,
     identity::{self, INSIDE_ID},
     init::{self, Liveness},
-    network::{self, Network},
+    network::{Network, Networks},
     plan::CAPACITY,
     protocol::{Event, Order, Prepare},
     terminal,
@@ -42,10 +42,11 @@ pub(super) fn run(
 ) -> ! {
     let mapped = Mapping::new(plans, CAPACITY).at(Stage::Plan, "");
     let settled = mapped.and_then(|map| {
-        let liveness = settle(attach, shared)?;
-        Ok((map, liveness, sys::pidfd_open(std::process::id()).at(Stage::Start, "")?))
+        let (liveness, networks) = settle(attach, shared)?;
+        let process = sys::pidfd_open(std::process::id()).at(Stage::Start, "")?;
+        Ok((map, liveness, networks, process))
     });
-    let (mut memory, liveness, process) = match settled {
+    let (mut memory, liveness, networks, process) = match settled {
         Ok(settled) => settled,
         Err(Failure { stage, errno, .. }) => {
             let _ = Event::Failed { stage, errno }.send(socket, None::<&OwnedFd>);
@@ -55,7 +56,7 @@ pub(super) fn run(
     let uid = shared.first_uid.map(|first| first + index as u32);
     let mut stacks = Stacks { init: Stack::new(), payload: Stack::new() };
     let terminals = terminal::options(uid.unwrap_or(INSIDE_ID));
-    let slot = Slot { socket, liveness, shared, uid, terminals };
+    let mut slot = Slot { socket, liveness, networks, shared, uid, terminals };
     let mut process = Some(process);
     loop {
         // Also when a run is over and everything of it, mounts included, is gone.
@@ -72,7 +73,7 @@ struct Stacks {
     payload: Stack,
 }
 
-fn settle(attach: Vec<OwnedFd>, shared: &Shared) -> Result<Liveness, Failure> {
+fn settle(attach: Vec<OwnedFd>, shared: &Shared) -> Result<(Liveness, Networks), Failure> {
     sys::set_name(c"automa-slot");
     sys::default_signals();
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).at(Stage::Start, "")?;
@@ -94,16 +95,18 @@ fn settle(attach: Vec<OwnedFd>, shared: &Shared) -> Result<Liveness, Failure> {
         // A new user namespace begins with all capabilities again (capabilities(7)).
         identity::drop_future_rights().at(Stage::Capabilities, "in the slot")?;
     }
+    let networks = Networks::new().at(Stage::NetworkNamespace, "")?;
     renew_ipc().at(Stage::CloneInit, "")?;
     sethostname(&shared.hostname).at(Stage::Hostname, "")?;
     sys::prctl(libc::PR_SET_DUMPABLE, 0).at(Stage::Start, "")?;
-    Liveness::new().at(Stage::Start, "")
+    Ok((Liveness::new().at(Stage::Start, "")?, networks))
 }
 
 /// What stays the same from request to request.
 struct Slot<'a> {
     socket: &'a OwnedFd,
     liveness: Liveness,
+    networks: Networks,
     shared: &'a Shared,
     uid: Option<u32>,
     terminals: CString,
@@ -112,20 +115,20 @@ struct Slot<'a> {
 impl Slot<'_> {
     /// Serves one order, from the making of a sandbox to "everything is gone". Fails when the server
     /// is gone.
-    fn serve(&self, memory: &mut Mapping, stacks: &mut Stacks) -> io::Result<()> {
+    fn serve(&mut self, memory: &mut Mapping, stacks: &mut Stacks) -> io::Result<()> {
         let (prepare, birthplace) = self.next_order()?;
         let birthplace = birthplace.as_ref().map(AsFd::as_fd);
         self.run(&prepare, birthplace, memory, stacks)?;
         if prepare.class.has_network() {
             // With it go the connections that it still has; also when it was made by half.
-            network::enter_empty()?;
+            self.networks.leave()?;
         }
         renew_ipc().map_err(io::Error::from)
     }
 
     /// Runs one sandbox, from its making until it is gone.
     fn run(
-        &self,
+        &mut self,
         prepare: &Prepare,
         birthplace: Option<BorrowedFd<'_>>,
         memory: &mut Mapping,
@@ -182,25 +185,29 @@ impl Slot<'_> {
 
     /// Makes the network for a class and hands its sockets to the server; `None` where the slot's
     /// own empty one will do, or one with nothing but loopback.
-    fn network(&self, Class { profile, ports, .. }: &Class) -> Result<Option<Network>, Failure> {
+    fn network(&mut self, class: &Class) -> Result<Option<Network>, Failure> {
+        let Class { profile, ports, .. } = class;
         if ports.is_empty() {
             if profile.loopback() {
-                network::enter_loopback().at(Stage::NetworkNamespace, "")?;
+                self.networks.enter_loopback().at(Stage::NetworkNamespace, "")?;
             }
             return Ok(None);
         }
         // Rules about ports would be about those of the loopback interface as well.
         let rules = if profile.loopback() { 0 } else { self.shared.landlock_abi };
-        let (network, sockets) = Network::enter(ports, rules)?;
+        let (network, sockets) = Network::enter(&mut self.networks, ports, rules)?;
         let fds: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
         Event::Network.send_with(self.socket, &fds).at(Stage::NetworkNamespace, "")?;
         Ok(Some(network))
     }
 
     /// Waits for the order to prepare a sandbox.
-    fn next_order(&self) -> io::Result<(Prepare, Option<OwnedFd>)> {
+    fn next_order(&mut self) -> io::Result<(Prepare, Option<OwnedFd>)> {
         let mut buffer = [0u8; Order::SIZE];
         loop {
+            if self.networks.want_spare() && !sys::is_readable(self.socket.as_fd()) {
+                self.networks.make_spare()?;
+            }
             let (len, mut fds) = sys::receive(self.socket.as_fd(), &mut buffer, 0)?;
             if len == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
