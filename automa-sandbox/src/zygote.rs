@@ -120,7 +120,8 @@ impl Shared {
 /// What confines the payloads of one profile.
 pub(crate) struct Confinement {
     landlock: Option<OwnedFd>,
-    /// The same without rules for TCP, for a sandbox with an allow-list.
+    /// The same without rules for TCP, for a sandbox with an allow-list; `None` where the other has
+    /// none either.
     landlock_without_tcp: Option<OwnedFd>,
     filter: Vec<Instruction>,
     proc: Proc,

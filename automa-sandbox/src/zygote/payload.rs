@@ -108,7 +108,9 @@ fn confine(setup: &Setup<'_>) -> Result<(), (Stage, io::Error)> {
     let Confinement { landlock, landlock_without_tcp, .. } = setup.confinement;
     let rulesets = match setup.network {
         None => [landlock.as_ref(), None],
-        Some(network) => [landlock_without_tcp.as_ref(), network.ruleset.as_ref()],
+        Some(network) => {
+            [landlock_without_tcp.as_ref().or(landlock.as_ref()), network.ruleset.as_ref()]
+        }
     };
     for ruleset in rulesets.into_iter().flatten() {
         sys::landlock_restrict_self(ruleset.as_raw_fd()).map_err(at(Stage::Landlock))?;

@@ -147,10 +147,14 @@ pub(super) fn build(template: &protocol::Template) -> Result<(Shared, protocol::
             };
             landlock::ruleset(abi, &rules).at(Stage::Landlock, "ruleset")
         };
-        let usual = if profile.loopback() { Tcp::Unruled } else { Tcp::Refused };
+        let (usual, without_tcp) = if profile.loopback() {
+            (Tcp::Unruled, None)
+        } else {
+            (Tcp::Refused, ruleset(Tcp::Unruled)?)
+        };
         Ok(Confinement {
             landlock: ruleset(usual)?,
-            landlock_without_tcp: ruleset(Tcp::Unruled)?,
+            landlock_without_tcp: without_tcp,
             filter: seccomp::filter(profile, template.memory_counted),
             proc: Proc::new(
                 profile.shows_machine(),
