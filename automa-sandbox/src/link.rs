@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsFd, OwnedFd, RawFd},
 };
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout},
+    sys::socket::{AddressFamily, SockFlag, SockType, socketpair},
+};
 use tokio::{io::Interest, net::UnixDatagram};
 
 use crate::sys::{self, Received};
@@ -33,7 +36,8 @@ impl Link {
 
     /// Whether the other side has sent something, or is gone.
     pub(crate) fn is_readable(&self) -> bool {
-        sys::is_readable(self.0.as_fd())
+        let mut poll = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Ends the connection for both sides.

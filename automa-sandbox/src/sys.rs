@@ -25,7 +25,7 @@ pub(crate) use self::{
         remount, set_tree_flags, unshare_descriptors, write_file,
     },
     gate::Gate,
-    message::{Received, descriptor, is_readable, receive, send},
+    message::{Received, descriptor, receive, send},
     mounts::{clone_mount, map_ids_of_mount, user_namespace},
     process::{
         Ended, Forked, SignalInfo, Stack, Used, alarm, block_only, can_start_sandboxes,

@@ -8,8 +8,6 @@ use std::{
     ptr,
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout};
-
 /// Most descriptors that one message carries.
 pub(crate) const MAX_FDS: usize = 36;
 
@@ -83,12 +81,6 @@ impl Received {
     pub(crate) fn take(&mut self, index: usize) -> Option<OwnedFd> {
         self.fds.get_mut(index)?.take()
     }
-}
-
-/// Whether a packet waits, or the other side is gone.
-pub(crate) fn is_readable(socket: BorrowedFd<'_>) -> bool {
-    let mut poll = [PollFd::new(socket, PollFlags::POLLIN)];
-    nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// A descriptor that is known by its number alone, and stays open as long as this process lives.

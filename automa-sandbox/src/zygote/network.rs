@@ -78,13 +78,11 @@ impl Networks {
         setns(&self.empty, CloneFlags::CLONE_NEWNET)
     }
 
-    /// Whether there is something to do before the next order.
-    pub(super) fn want_spare(&self) -> bool {
-        self.wanted && self.spare.is_none()
-    }
-
-    /// Makes the next one, while nobody waits for it.
-    pub(super) fn make_spare(&mut self) -> nix::Result<()> {
+    /// Makes the next one, if there was a sandbox that had one.
+    pub(super) fn replenish(&mut self) -> nix::Result<()> {
+        if !self.wanted || self.spare.is_some() {
+            return Ok(());
+        }
         // If that is not possible now, it is tried again when it is needed, and told.
         self.spare = Self::make().ok();
         self.leave()

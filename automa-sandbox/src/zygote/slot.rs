@@ -61,6 +61,8 @@ pub(super) fn run(
     loop {
         // Also when a run is over and everything of it, mounts included, is gone.
         let ready = Event::Ready.send(socket, process.take().as_ref());
+        // Who waited for the slot waits no more: here is time for what the next one may need.
+        let ready = ready.and_then(|()| Ok(slot.networks.replenish()?));
         if ready.and_then(|()| slot.serve(&mut memory, &mut stacks)).is_err() {
             sys::exit_now(0);
         }
@@ -202,12 +204,9 @@ impl Slot<'_> {
     }
 
     /// Waits for the order to prepare a sandbox.
-    fn next_order(&mut self) -> io::Result<(Prepare, Option<OwnedFd>)> {
+    fn next_order(&self) -> io::Result<(Prepare, Option<OwnedFd>)> {
         let mut buffer = [0u8; Order::SIZE];
         loop {
-            if self.networks.want_spare() && !sys::is_readable(self.socket.as_fd()) {
-                self.networks.make_spare()?;
-            }
             let (len, mut fds) = sys::receive(self.socket.as_fd(), &mut buffer, 0)?;
             if len == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

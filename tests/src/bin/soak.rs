@@ -12,7 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use automa_sandbox::{Command, Engine, EngineConfig, Limits, Outcome, Policy, Runtime};
+use automa_sandbox::{
+    Command, Egress, Engine, EngineConfig, Limits, Network, Outcome, Policy, Runtime,
+};
 use automa_tests::host::{self, Process};
 use nix::unistd::geteuid;
 use serde::Serialize;
@@ -39,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Count {
     /// Descriptors of this process.
-    files: Vec<String>,
+    files: usize,
     /// Processes below this one.
     processes: Vec<String>,
     /// Descriptors of those, where this user may see them.
@@ -62,7 +64,7 @@ impl Count {
             fs::read_to_string(format!("/proc/{pid}/mountinfo")).map_or(0, |it| it.lines().count())
         };
         Self {
-            files: own_names("/proc/self/fd"),
+            files: own_names("/proc/self/fd").len(),
             their_files: helpers.iter().map(|helper| listed(helper.pid)).sum(),
             their_mounts: helpers.iter().map(|helper| seen(helper.pid)).sum(),
             their_namespaces: namespaces(&helpers).len(),
@@ -109,7 +111,21 @@ fn nth(n: usize) -> Result<(Command, Outcome), Box<dyn Error>> {
         |source: &str| Ok::<_, automa_sandbox::Error>(Runtime::bash()?.command(source, "s.sh"));
     let exited = |code| Outcome::Exited { code };
     let limited = |limits| Policy::script().limits(limits);
-    Ok(match n % 8 {
+    Ok(match n % 10 {
+        8 => {
+            let source =
+                "exec 3<>/dev/tcp/other.example/443; exec 3<>/dev/tcp/192.0.2.1/443; exit 4";
+            let listed = Egress::to(["api.example.com:443".parse()?]);
+            let policy = Policy::script().network(Network::Allow(listed));
+            (script(source)?.policy(policy), exited(4))
+        }
+        9 => {
+            let source = "import socket\n\
+                server = socket.create_server(('127.0.0.1', 0))\n\
+                client = socket.create_connection(server.getsockname())\n\
+                raise SystemExit(5)\n";
+            (Runtime::python()?.command(source, "s.py").policy(Policy::agent()), exited(5))
+        }
         0 => (Command::new("/bin/true"), exited(0)),
         1 => (script("echo x > file; mkdir d; cat file; exit 3")?, exited(3)),
         2 => (script("(setsid sleep 1000 &) ; echo left one")?, exited(0)),
@@ -171,6 +187,8 @@ async fn soak(total: usize) -> Result<Counts, Box<dyn Error>> {
     let own = std::process::id();
     let config = EngineConfig::default().slots(SLOTS).warm(SPARE);
     let engine = Engine::start(config.keep_interpreters(PATIENCE_OF_PYTHON)).await?;
+    // Each slot has had a network, and keeps one for the next.
+    engine.prewarm(&nth(8)?.0, SLOTS + SPARE).await?;
     engine.prewarm(&nth(0)?.0, SLOTS + SPARE).await?;
     runs(&engine, 0..WARM, false).await?;
     // The slot of the last run may still be clearing up and preparing: what two looks agree on is the count.
