@@ -2,6 +2,8 @@
 
 mod live;
 
+use std::mem;
+
 use askama::Template;
 use automa_core::{
     Automa, Error,
@@ -92,7 +94,13 @@ impl Found {
         let executions = automa.executions(&caller.actor);
         let execution = executions.get(id)?;
         let ran = executions.program(id).await?;
-        let (report, usage) = (executions.report(id).await?, executions.usage(id).await?);
+        let mut report = executions.report(id).await?;
+        // Its last attempt's, which may be under way, else as it was reported.
+        let usage = if execution.state.is_open() {
+            executions.usage(id).await?
+        } else {
+            report.as_mut().map(|report| mem::take(&mut report.history)).unwrap_or_default()
+        };
         let (result, artifacts) = (executions.result(id)?, executions.artifacts(id).await?);
         let (waiting, attempts) = (executions.waiting(id)?, executions.attempts(id)?);
         Ok(Self { execution, ran, report, usage, result, artifacts, waiting, attempts })
