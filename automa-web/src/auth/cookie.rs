@@ -1,5 +1,5 @@
-//! The two cookies of a browser that is signed in. No script of a page can read them, and no other
-//! site's request carries them.
+//! The two cookies of a browser that is signed in, and those by which it remembers how someone likes
+//! pages to look. No script of a page can read them, and no other site's request carries them.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use super::token::{ACCESS_SECONDS, Tokens};
 pub(crate) const ACCESS: &str = "automa_access";
 /// Carries the refresh token.
 pub(crate) const REFRESH: &str = "automa_refresh";
+/// How long what someone likes is remembered: a year.
+const PREFERENCE_SECONDS: i64 = 365 * 24 * 60 * 60;
 
 pub(crate) fn access(request: &Request) -> Option<String> {
     value(request, ACCESS)
@@ -39,6 +41,11 @@ pub(crate) fn set(request: &Request, tokens: &Tokens) {
 pub(crate) fn clear(request: &Request) {
     add(request, ACCESS, String::new(), 0);
     add(request, REFRESH, String::new(), 0);
+}
+
+/// Has the browser remember what someone likes.
+pub(crate) fn remember(request: &Request, name: &str, what: &impl ToString) {
+    add(request, name, what.to_string(), PREFERENCE_SECONDS);
 }
 
 fn add(request: &Request, name: &str, value: String, seconds: i64) {

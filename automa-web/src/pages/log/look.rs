@@ -1,17 +1,11 @@
 //! How someone likes logs to look; the browser remembers it.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use poem::{
-    Request, Response, handler,
-    http::uri::Scheme,
-    web::{
-        Form,
-        cookie::{Cookie, SameSite},
-    },
-};
+use poem::{Request, Response, handler, web::Form};
 
 use crate::{
+    auth::cookie,
     htmx::{local, see_other},
     pages::form::Typed,
 };
@@ -96,13 +90,7 @@ pub(in crate::pages) fn choose(request: &Request, Form(typed): Form<Typed>) -> R
         _ => before.wrap,
     };
     let look = Look { times: times.unwrap_or(before.times), wrap };
-    let mut cookie = Cookie::new_with_str(Look::COOKIE, look.to_string());
-    cookie.set_path("/");
-    cookie.set_http_only(true);
-    cookie.set_same_site(SameSite::Lax);
-    cookie.set_secure(*request.scheme() == Scheme::HTTPS);
-    cookie.set_max_age(Duration::from_hours(24 * 365));
-    request.cookie().add(cookie);
+    cookie::remember(request, Look::COOKIE, &look);
     see_other(local(typed.get("next")))
 }
 
