@@ -85,18 +85,20 @@ impl Running {
     /// Runs an execution that is recorded as started.
     async fn run(&self, mut entered: Entered<'_>, attempt: u32) {
         let id = entered.id;
-        match self.execute(id, attempt, &mut entered.cancelled).await {
+        let waits = match self.execute(id, attempt, &mut entered.cancelled).await {
             End::Known { state, ending, report, left } => {
                 entered.cpu_ms = Some(ending.cpu_ms);
                 let (at, random) = (self.clock.now(), self.random());
                 let end = Conclusion { attempt, state, ending, at, random };
-                self.finish(id, end, report, *left).await;
+                self.finish(id, end, report, *left).await
             }
             End::PutBack => self.put_back(id, attempt).await,
-        }
-        // From here on it may be taken on again, which it is if it waits to be tried again.
+        };
+        // From here on it may be taken on again.
         drop(entered);
-        self.line_up_again(id);
+        if waits {
+            self.line_up_again(id);
+        }
     }
 
     /// Records the start, before anything of the script can act, and tells which attempt it is;
@@ -120,12 +122,20 @@ impl Running {
         .await
     }
 
-    async fn finish(&self, id: ExecutionId, end: Conclusion, report: Option<Report>, left: Left) {
+    /// Records the end of an attempt with all that it has left. Whether the execution waits to be
+    /// tried again.
+    async fn finish(
+        &self,
+        id: ExecutionId,
+        end: Conclusion,
+        report: Option<Report>,
+        left: Left,
+    ) -> bool {
         let attempt = end.attempt;
         let log_bytes = self.log_bytes(id, attempt);
         let finished = self.insist(id, move |change, execution| {
             if !end.record(change, execution)? {
-                return Ok(None);
+                return Ok((execution.state, None));
             }
             if let Some(report) = &report {
                 store::executions::put_report(change, id, report)?;
@@ -136,14 +146,16 @@ impl Running {
             }
             store::results::put(change, id, left.result.as_ref())?;
             let before = store::artifacts::put(change, id, left.artifacts.as_ref())?;
-            Ok(before.filter(|before| before.attempt != attempt))
+            Ok((execution.state, before.filter(|before| before.attempt != attempt)))
         });
+        let Some((state, before)) = finished.await else { return false };
         // What an attempt before has left is not referred to any more.
-        if let Some(Some(before)) = finished.await
+        if let Some(before) = before
             && let Err(error) = self.artifacts.remove(id, before.attempt)
         {
             tracing::error!(%id, %error, "artifacts of a former attempt could not be removed");
         }
+        state == State::Queued
     }
 
     /// Keeps what a run has left, on disk when this returns.
@@ -166,8 +178,8 @@ impl Running {
         }
     }
 
-    /// Queues an execution again of which nothing was started.
-    async fn put_back(&self, id: ExecutionId, attempt: u32) {
+    /// Queues an execution again of which nothing was started. Whether that was recorded.
+    async fn put_back(&self, id: ExecutionId, attempt: u32) -> bool {
         if let Err(error) = fs::remove_file(self.log_path(id, attempt)) {
             tracing::error!(%id, %error, "the empty log of an execution could not be removed");
         }
@@ -176,7 +188,8 @@ impl Running {
             execution.started_at = None;
             store::executions::put(change, execution)
         })
-        .await;
+        .await
+        .is_some()
     }
 
     /// Changes an execution, if need be once the store is available again; `None` if that could not
