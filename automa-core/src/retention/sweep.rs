@@ -296,9 +296,10 @@ impl Sweep {
             let (ids, now) = (leaving.clone(), self.store.clone());
             let remove = move || {
                 ids.into_iter().try_for_each(|id| {
-                    remove_logs(&logs, id)?;
+                    let known = now.look(|view| store::executions::get(view, id))?;
+                    remove_logs(&logs, id, known.as_ref().map_or(ATTEMPTS_MAX, |it| it.attempt))?;
                     // Those of an execution that is still known are its own.
-                    if now.look(|view| store::executions::get(view, id))?.is_none() {
+                    if known.is_none() {
                         remove_artifacts(&artifacts, id)?;
                     }
                     Ok::<_, Error>(())
@@ -323,8 +324,8 @@ fn ended(change: &Change, id: ExecutionId) -> Result<Option<Timestamp>> {
 }
 
 /// Removes the files with the logs of an execution's attempts, where they are there.
-fn remove_logs(logs: &Path, id: ExecutionId) -> Result<()> {
-    (1..=ATTEMPTS_MAX).try_for_each(|attempt| {
+fn remove_logs(logs: &Path, id: ExecutionId, attempts: u32) -> Result<()> {
+    (1..=attempts).try_for_each(|attempt| {
         let path = logs.join(log_name(id, attempt));
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
