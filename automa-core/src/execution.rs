@@ -347,19 +347,14 @@ impl<'a> Executions<'a> {
     /// As [`get`](Self::get).
     pub async fn wait(&self, id: ExecutionId, until: Instant) -> Result<Execution> {
         // Subscribed before it is read, so that no end falls between the two.
-        let mut events = self.automa.events();
+        let mut changes = self.automa.store.changes_of(id);
         loop {
             let execution = self.get(id)?;
             if !execution.state.is_open() {
                 return Ok(execution);
             }
-            loop {
-                match timeout_at(until, events.next()).await {
-                    Ok(Some(Event::ExecutionChanged { id: changed, .. })) if changed != id => {}
-                    Ok(Some(Event::ExecutionChanged { .. } | Event::Missed(_))) => break,
-                    Ok(Some(_)) => {}
-                    Ok(None) | Err(_) => return self.get(id),
-                }
+            if !timeout_at(until, changes.next()).await.unwrap_or(false) {
+                return self.get(id);
             }
         }
     }

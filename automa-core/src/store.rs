@@ -42,7 +42,7 @@ use std::{
 };
 
 use redb::{Database, ReadableDatabase, WriteTransaction, backends::InMemoryBackend};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use self::{
     change::{Change, Snapshot},
@@ -53,13 +53,12 @@ use self::{
 use crate::{
     blocking,
     error::StoreError,
-    event::{Event, Subscription},
+    event::{Changes, Events, Publisher, Subscription},
+    id::ExecutionId,
 };
 
 /// How many changes may wait; who comes then waits for a place.
 const WAITING: usize = 4096;
-/// How many events are kept for a slow subscriber.
-const EVENTS: usize = 1024;
 
 /// An open store. Clones are handles of the same one.
 ///
@@ -126,7 +125,7 @@ struct Shared {
 /// What all clones of a [`Store`] own.
 struct Handle {
     shared: Arc<Shared>,
-    events: broadcast::WeakSender<Event>,
+    events: Events,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -184,9 +183,8 @@ impl Store {
             commits: AtomicU64::new(0),
             changes: AtomicU64::new(0),
         });
-        let sender = broadcast::Sender::new(EVENTS);
-        let events = sender.downgrade();
-        let writer = Writer::new(Arc::clone(&shared), reopen, sender);
+        let (publisher, events) = Publisher::new();
+        let writer = Writer::new(Arc::clone(&shared), reopen, publisher);
         let thread = thread::Builder::new().name("automa-store".into()).spawn(|| writer.run());
         let thread = thread.map_err(|source| StoreError::File {
             doing: "starting the writer of",
@@ -293,9 +291,12 @@ impl Store {
     /// The events of all changes from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        // After shutdown there is no sender, and a subscription that ends at once.
-        let sender = self.handle.events.upgrade().unwrap_or_else(|| broadcast::Sender::new(1));
-        Subscription::new(sender.subscribe())
+        self.handle.events.subscribe()
+    }
+
+    /// What becomes of one execution from now on.
+    pub(crate) fn changes_of(&self, id: ExecutionId) -> Changes {
+        self.handle.events.of_execution(id)
     }
 
     /// Whether the store can be written.

@@ -8,12 +8,7 @@ use super::{
     runner::LiveLog,
 };
 use crate::{
-    Automa, Error, Result,
-    actor::Permission,
-    blocking,
-    event::{Event, Subscription},
-    id::ExecutionId,
-    store,
+    Automa, Error, Result, actor::Permission, blocking, event::Changes, id::ExecutionId, store,
 };
 
 /// Waits for the lines of one attempt of an execution: for its start, for each line, and for its end.
@@ -25,7 +20,7 @@ pub struct Follow {
     id: ExecutionId,
     attempt: u32,
     /// From before the first look at the execution, so that nothing falls between the two.
-    events: Subscription,
+    changes: Changes,
     log: Log,
 }
 
@@ -58,8 +53,9 @@ impl Executions<'_> {
     pub fn follow(&self, of: impl Into<AttemptOf>) -> Result<Follow> {
         self.actor.require(Permission::ReadExecutions)?;
         self.automa.runner()?;
-        let events = self.automa.events();
-        let (execution, attempt) = self.attempt(of.into())?;
+        let of = of.into();
+        let changes = self.automa.store.changes_of(of.execution);
+        let (execution, attempt) = self.attempt(of)?;
         if let Some(at) = self.log_removed(execution.id)? {
             return Err(Error::LogRemoved { at });
         }
@@ -67,7 +63,7 @@ impl Executions<'_> {
             automa: self.automa.clone(),
             id: execution.id,
             attempt,
-            events,
+            changes,
             log: Log::Awaited,
         })
     }
@@ -153,14 +149,9 @@ impl Follow {
         })
     }
 
-    /// Waits until something has become of the execution, or the store is closed.
+    /// Waits until something has become of the execution, or the store is closed, which the next look
+    /// at it tells.
     async fn changed(&mut self) {
-        loop {
-            match self.events.next().await {
-                Some(Event::ExecutionChanged { id, .. }) if id == self.id => return,
-                Some(Event::Missed(_)) | None => return,
-                Some(_) => {}
-            }
-        }
+        self.changes.next().await;
     }
 }

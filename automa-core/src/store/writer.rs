@@ -10,7 +10,7 @@ use std::{
 };
 
 use redb::Database;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     Health, Shared,
@@ -18,7 +18,10 @@ use super::{
     migrate::Schema,
     queue::Taken,
 };
-use crate::{error::StoreError, event::Event};
+use crate::{
+    error::StoreError,
+    event::{Event, Publisher},
+};
 
 /// The most changes of one transaction.
 const BATCH: usize = 512;
@@ -159,7 +162,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     /// None if there is nothing to open again: the store is in memory.
     reopen: Option<Reopen>,
-    events: broadcast::Sender<Event>,
+    events: Publisher,
     broken: Option<Broken>,
     /// Failures since the last transaction that succeeded.
     failures: u32,
@@ -181,11 +184,7 @@ impl Drop for End<'_> {
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        reopen: Option<Reopen>,
-        events: broadcast::Sender<Event>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, reopen: Option<Reopen>, events: Publisher) -> Self {
         Self { shared, reopen, events, broken: None, failures: 0 }
     }
 
@@ -231,8 +230,7 @@ impl Writer {
         } else {
             self.failures = 0;
             for event in events {
-                // That nobody listens is no error.
-                let _ = self.events.send(event);
+                self.events.publish(event);
             }
         }
         for (request, _) in batch {
@@ -292,7 +290,7 @@ impl Writer {
             Ok(None) => {
                 self.shared.health.send_replace(Health::Ready);
                 if broken.withheld > 0 {
-                    let _ = self.events.send(Event::Missed(broken.withheld));
+                    self.events.publish(Event::Missed(broken.withheld));
                 }
                 tracing::info!("the store is available again");
                 return;
