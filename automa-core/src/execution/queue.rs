@@ -75,6 +75,8 @@ pub(crate) struct Queue {
     shortage: Option<Shortage>,
     waiting: HashMap<ExecutionId, Entry>,
     running: HashMap<ExecutionId, Entry>,
+    /// Those of them whose sandbox is gone, so that only their end is still to be recorded.
+    ending: HashSet<ExecutionId>,
     /// Those that wait for a time of their own.
     delayed: BTreeSet<(Timestamp, ExecutionId)>,
     deadlines: BTreeSet<(Timestamp, ExecutionId)>,
@@ -120,6 +122,7 @@ impl Queue {
             shortage: None,
             waiting: HashMap::new(),
             running: HashMap::new(),
+            ending: HashSet::new(),
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             users: HashMap::new(),
@@ -174,9 +177,18 @@ impl Queue {
         Some(id)
     }
 
+    /// The sandbox of one that runs is gone: its slot is free for the next, although it counts among
+    /// its user's and its key's until its end is recorded, as it does for everyone who asks.
+    pub(crate) fn leave_slot(&mut self, id: ExecutionId) {
+        if self.running.contains_key(&id) {
+            self.ending.insert(id);
+        }
+    }
+
     /// One that ran does not any more. `cpu_ms` is what it used; `None` if nothing was started.
     pub(crate) fn ended(&mut self, id: ExecutionId, cpu_ms: Option<u64>) {
         let Some(entry) = self.running.remove(&id) else { return };
+        self.ending.remove(&id);
         let user = self.users.entry(entry.user).or_default();
         user.running -= 1;
         self.shares.settle(entry.user, cpu_ms);
@@ -244,12 +256,15 @@ impl Queue {
 
     /// Whether there is a slot, and nothing that the host lacks.
     fn has_room(&self) -> bool {
+        // If ends cannot be recorded, no more than this many are ahead of that.
+        let ending = self.ending.len().min(self.limits.slots);
+        let taken = self.running.len() - ending;
         let short = match self.shortage {
             None => false,
-            Some(Shortage::Memory { .. }) => !self.running.is_empty(),
+            Some(Shortage::Memory { .. }) => taken > 0,
             Some(Shortage::Disk { .. }) => true,
         };
-        !short && self.running.len() < self.limits.slots
+        !short && taken < self.limits.slots
     }
 
     fn is_open(&self, place: Place) -> bool {

@@ -318,13 +318,22 @@ impl Live {
     }
 }
 
-/// A task's hold on an execution, and on the slot that it runs in.
+/// A task's hold on an execution, and on its place among those that run.
 struct Entered<'a> {
     running: &'a Running,
     id: ExecutionId,
     cancelled: watch::Receiver<Option<Duration>>,
     /// What it used, once it was started and has ended.
     cpu_ms: Option<u64>,
+}
+
+impl Entered<'_> {
+    /// Lets the next execution have its slot, once its sandbox is gone: what is still to be put on
+    /// disk keeps none waiting.
+    fn leave_slot(&self) {
+        self.running.line().queue.leave_slot(self.id);
+        self.running.changed.notify_one();
+    }
 }
 
 impl Drop for Entered<'_> {

@@ -21,14 +21,16 @@ struct Model {
     /// With those that have begun to wait for a turn.
     waiting: Vec<(Entry, bool)>,
     running: Vec<Entry>,
+    ending: Vec<ExecutionId>,
     used: BTreeMap<Owner, u64>,
     floor: u64,
 }
 
 impl Model {
     fn new(limits: Limits) -> Self {
-        let (waiting, running, used) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { limits, shortage: None, waiting, running, used, floor: 0 }
+        let (waiting, running, ending) = (Vec::new(), Vec::new(), Vec::new());
+        let used = BTreeMap::new();
+        Self { limits, shortage: None, waiting, running, ending, used, floor: 0 }
     }
 
     fn is_active(&self, owner: Owner) -> bool {
@@ -69,7 +71,8 @@ impl Model {
             Some(Shortage::Memory { .. }) => 1,
             Some(Shortage::Disk { .. }) => 0,
         };
-        self.running.len() < most.min(self.limits.slots)
+        let taken = self.running.len() - self.ending.len().min(self.limits.slots);
+        taken < most.min(self.limits.slots)
     }
 
     /// Whether the limits let it start, and nothing of its lane goes before it.
@@ -123,6 +126,7 @@ impl Model {
         *used = (*used + cpu_ms.map_or(0, |ms| ms.max(LEAST))).saturating_sub(PROVISIONAL);
         self.raise_floor();
         let id = self.running.remove(index).id;
+        self.ending.retain(|it| *it != id);
         self.raise_floor();
         id
     }
@@ -139,6 +143,7 @@ enum Op {
         deadline: Option<i64>,
     },
     Next,
+    LeaveSlot(Index),
     End(Index, Option<u64>),
     Cancel(Index),
     Advance(i64),
@@ -156,6 +161,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         }),
         5 => Just(Op::Next),
         4 => (any::<Index>(), cpu).prop_map(|(which, cpu)| Op::End(which, cpu)),
+        2 => any::<Index>().prop_map(Op::LeaveSlot),
         1 => any::<Index>().prop_map(Op::Cancel),
         2 => (-5i64..15).prop_map(Op::Advance),
         1 => option::of(prop_oneof![Just(MEMORY), Just(DISK)]).prop_map(Op::Shortage),
@@ -215,6 +221,13 @@ impl Pair {
                 }
             }
             Op::Next => assert_eq!(queue.next(), model.next()),
+            Op::LeaveSlot(which) if !model.running.is_empty() => {
+                let id = model.running[which.index(model.running.len())].id;
+                if !model.ending.contains(&id) {
+                    model.ending.push(id);
+                }
+                queue.leave_slot(id);
+            }
             Op::End(which, cpu) if !model.running.is_empty() => {
                 let id = model.end(which.index(model.running.len()), cpu);
                 queue.ended(id, cpu);
@@ -225,7 +238,7 @@ impl Pair {
                 model.take(id);
                 queue.remove(id);
             }
-            Op::End(..) | Op::Cancel(_) => {}
+            Op::End(..) | Op::LeaveSlot(_) | Op::Cancel(_) => {}
             Op::Advance(seconds) => {
                 self.clock.advance(SignedDuration::from_secs(seconds));
                 let now = self.clock.now();
@@ -251,6 +264,7 @@ impl Pair {
     fn check(&self) {
         let (queue, model) = (&self.queue, &self.model);
         assert_eq!(queue.running.len(), model.running.len());
+        assert_eq!(queue.ending.len(), model.ending.len());
         assert_eq!(queue.has_ready(), !model.candidates().is_empty());
         let times = model.waiting.iter().flat_map(|(it, ready)| {
             it.deadline.into_iter().chain(it.not_before.filter(|_| !ready))

@@ -85,7 +85,7 @@ impl Running {
     /// Runs an execution that is recorded as started.
     async fn run(&self, mut entered: Entered<'_>, attempt: u32) {
         let id = entered.id;
-        let waits = match self.execute(id, attempt, &mut entered.cancelled).await {
+        let waits = match self.execute(&mut entered, attempt).await {
             End::Known { state, ending, report, left } => {
                 entered.cpu_ms = Some(ending.cpu_ms);
                 let (at, random) = (self.clock.now(), self.random());
@@ -158,26 +158,6 @@ impl Running {
         state == State::Queued
     }
 
-    /// Keeps what a run has left, on disk when this returns.
-    async fn keep(&self, id: ExecutionId, attempt: u32, found: Artifacts, end: End) -> End {
-        let no_files = found.files.is_empty() && found.skipped_count == 0 && found.complete;
-        if no_files && !result::is_there(&found) {
-            return end;
-        }
-        let files = self.artifacts.clone();
-        let keep = move || {
-            let result = result::read(&found, &Mask::default());
-            Ok::<_, StoreError>((result, files.keep(id, attempt, &found)))
-        };
-        match blocking::run(keep).await {
-            Ok((result, Ok(artifacts))) => end.leaving(Left { result, artifacts }),
-            Ok((result, Err(error))) => end
-                .leaving(Left { result, artifacts: None })
-                .but(&format!("the files that it left could not be kept: {error}")),
-            Err(error) => end.but(&format!("what it left could not be kept: {error}")),
-        }
-    }
-
     /// Queues an execution again of which nothing was started. Whether that was recorded.
     async fn put_back(&self, id: ExecutionId, attempt: u32) -> bool {
         if let Err(error) = fs::remove_file(self.log_path(id, attempt)) {
@@ -226,15 +206,12 @@ impl Running {
     }
 
     /// Runs it in a sandbox.
-    async fn execute(
-        &self,
-        id: ExecutionId,
-        attempt: u32,
-        cancelled: &mut watch::Receiver<Option<Duration>>,
-    ) -> End {
+    async fn execute(&self, entered: &mut Entered<'_>, attempt: u32) -> End {
+        let id = entered.id;
         #[cfg(test)]
         if let super::Sandboxes::StandIn(stand_in) = &self.sandboxes {
-            let (state, cpu_ms) = stand_in.run((id, attempt), cancelled).await;
+            let (state, cpu_ms) = stand_in.run((id, attempt), &mut entered.cancelled).await;
+            entered.leave_slot();
             let ending = Ending { cpu_ms, ..Ending::unknown("was stood in for") };
             return End::Known { state, ending, report: None, left: Box::default() };
         }
@@ -246,22 +223,20 @@ impl Running {
         if let Some(live) = self.live().get(&id) {
             live.log.send_replace(Some(LiveLog { attempt, handle: log.handle() }));
         }
-        let child = match self.start_sandbox(id, cancelled).await {
+        let child = match self.start_sandbox(id, &mut entered.cancelled).await {
             Ok(child) => child,
             Err(End::PutBack) => return End::PutBack,
-            Err(end) => return self.close(id, path, log, end).await,
+            Err(end) => return self.put_away((id, attempt), log, None, end).await,
         };
         if let Some(live) = self.live().get(&id) {
             // Each attempt is taken on anew.
             let _ = live.usage.set(child.history());
         }
-        match relay(child, log, cancelled).await {
+        let relayed = relay(child, log, &mut entered.cancelled).await;
+        entered.leave_slot();
+        match relayed {
             Ok((report, found, log)) => {
-                let end = self.close(id, path, log, End::of(&report)).await;
-                match found {
-                    Some(found) => self.keep(id, attempt, found, end).await,
-                    None => end,
-                }
+                self.put_away((id, attempt), log, found, End::of(&report)).await
             }
             Err(error) => {
                 self.make_whole(id, path).await;
@@ -271,12 +246,39 @@ impl Running {
         }
     }
 
-    /// Finishes the log, which is complete on disk before its execution is recorded as ended.
-    async fn close(&self, id: ExecutionId, path: PathBuf, log: LogWriter, end: End) -> End {
-        match blocking::run(move || Ok::<_, Error>(log.close()?)).await {
+    /// Keeps what a run has left and finishes its log. Both are on disk when this returns, and so
+    /// before its end is recorded: what is recorded as there is there after any crash.
+    async fn put_away(
+        &self,
+        (id, attempt): (ExecutionId, u32),
+        log: LogWriter,
+        found: Option<Artifacts>,
+        end: End,
+    ) -> End {
+        let (files, found) = (self.artifacts.clone(), found.filter(left_something));
+        let put_away = move || {
+            // First, because the next sandbox in its slot waits until this is gone.
+            let left = found.map(|found| {
+                let result = result::read(&found, &Mask::default());
+                (result, files.keep(id, attempt, &found))
+            });
+            Ok::<_, Error>((left, log.close()))
+        };
+        let (left, closed) = match blocking::run(put_away).await {
+            Ok(done) => done,
+            Err(error) => return end.but(&format!("what it left could not be kept: {error}")),
+        };
+        let end = match left {
+            None => end,
+            Some((result, Ok(artifacts))) => end.leaving(Left { result, artifacts }),
+            Some((result, Err(error))) => end
+                .leaving(Left { result, artifacts: None })
+                .but(&format!("the files that it left could not be kept: {error}")),
+        };
+        match closed {
             Ok(_) => end,
             Err(error) => {
-                self.make_whole(id, path).await;
+                self.make_whole(id, self.log_path(id, attempt)).await;
                 end.but(&format!("its log could not be completed: {error}"))
             }
         }
@@ -325,6 +327,12 @@ impl Running {
             () = told(&mut stop) => Err(End::PutBack),
         }
     }
+}
+
+/// Whether a run has left anything that is kept, be it only that something was left out.
+fn left_something(found: &Artifacts) -> bool {
+    let no_files = found.files.is_empty() && found.skipped_count == 0 && found.complete;
+    !no_files || result::is_there(found)
 }
 
 /// What the sandbox is to run.
