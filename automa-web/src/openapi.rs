@@ -44,6 +44,25 @@ pub(crate) fn bodies(document: &Value) -> BTreeSet<String> {
     names.collect()
 }
 
+/// The schema of this name with those that it refers to: a small document of its own.
+pub(crate) fn schema(document: &Value, name: &str) -> Value {
+    let mut schemas = Map::new();
+    let mut open = vec![format!("#/components/schemas/{name}")];
+    while let Some(reference) = open.pop() {
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        let schema = document.pointer(reference.trim_start_matches('#'));
+        if let Some(schema) = schema.filter(|_| !schemas.contains_key(name)) {
+            references(schema, &mut open);
+            schemas.insert(name.to_owned(), schema.clone());
+        }
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$ref": format!("#/components/schemas/{name}"),
+        "components": {"schemas": schemas},
+    })
+}
+
 /// The methods of each path, for `Allow` (RFC 9110, 15.5.6): segments of the path, and methods.
 pub(crate) fn methods(document: &Value) -> Vec<(Vec<String>, String)> {
     let paths = document["paths"].as_object();
@@ -297,6 +316,10 @@ mod tests {
         assert_eq!(schemas["New"]["additionalProperties"], false);
         assert_eq!(schemas["Limits"]["additionalProperties"], false);
         assert!(schemas["Shown"].get("additionalProperties").is_none());
+        let alone = super::schema(&document, "New");
+        assert_eq!(alone["$ref"], "#/components/schemas/New");
+        let names: Vec<_> = alone["components"]["schemas"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["Limits", "New"]);
         let (segments, methods) = &super::methods(&document)[0];
         assert_eq!(segments.join("/"), "/x/{id}");
         assert!(methods == "PUT, GET" || methods == "GET, PUT", "{methods}");

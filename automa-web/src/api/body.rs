@@ -11,7 +11,7 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry},
     types::{ParseFromJSON, Type},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     openapi,
@@ -29,14 +29,10 @@ static VALIDATORS: OnceLock<HashMap<String, Validator>> = OnceLock::new();
 ///
 /// When one is no valid schema.
 pub(crate) fn install(document: &Value) -> Result<(), Box<ValidationError<'static>>> {
-    let components = &document["components"];
     let mut validators = HashMap::new();
     for name in openapi::bodies(document) {
-        let schema = json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$ref": format!("#/components/schemas/{name}"),
-            "components": components,
-        });
+        // A validator keeps all that it was made from.
+        let schema = openapi::schema(document, &name);
         validators.insert(name, jsonschema::validator_for(&schema).map_err(Box::new)?);
     }
     // A second server in one process has the same document.
@@ -192,6 +188,8 @@ fn cut(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn errors(schema: &Value, value: &Value) -> Vec<(String, String)> {
