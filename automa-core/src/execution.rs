@@ -441,13 +441,12 @@ impl<'a> Executions<'a> {
     /// # Errors
     ///
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
-    pub async fn report(&self, id: ExecutionId) -> Result<Option<automa_sandbox::ExitReport>> {
+    pub fn report(&self, id: ExecutionId) -> Result<Option<automa_sandbox::ExitReport>> {
         self.actor.require(Permission::ReadExecutions)?;
-        let read = move |view: &_| {
+        let report = self.automa.store.look(|view| {
             store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
             Ok::<_, Error>(store::executions::report(view, id)?)
-        };
-        let report = self.automa.store.read(read).await?;
+        })?;
         // A report that a later version wrote may have what this one does not know.
         Ok(report.and_then(|report| serde_json::from_str(&report.json).ok()))
     }
@@ -458,12 +457,12 @@ impl<'a> Executions<'a> {
     /// # Errors
     ///
     /// As [`report`](Self::report).
-    pub async fn usage(&self, id: ExecutionId) -> Result<Vec<UsagePoint>> {
+    pub fn usage(&self, id: ExecutionId) -> Result<Vec<UsagePoint>> {
         self.actor.require(Permission::ReadExecutions)?;
         let runner = self.automa.runner().ok();
         match runner.and_then(|runner| runner.usage(id)) {
             Some(usage) => Ok(usage.points()),
-            None => Ok(self.report(id).await?.map(|report| report.history).unwrap_or_default()),
+            None => Ok(self.report(id)?.map(|report| report.history).unwrap_or_default()),
         }
     }
 

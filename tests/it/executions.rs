@@ -74,7 +74,7 @@ fn what_is_submitted_is_run_logged_and_recorded() {
         let mut lines = texts(&executions.log(submitted.id).unwrap());
         lines.sort();
         assert_eq!(lines, ["err", "out"]);
-        let report = executions.report(submitted.id).await.unwrap().unwrap();
+        let report = executions.report(submitted.id).unwrap().unwrap();
         assert_eq!(report.outcome, Outcome::Exited { code: 3 });
         let listed =
             executions.list(Filter::default(), PageRequest::default()).await.unwrap().items;
@@ -190,7 +190,7 @@ fn roles_decide_here_too_and_nothing_runs_without_a_start() {
         for missing in [
             automa.executions(&viewer).get(id).unwrap_err(),
             automa.executions(&viewer).program(id).await.unwrap_err(),
-            automa.executions(&viewer).report(id).await.unwrap_err(),
+            automa.executions(&viewer).report(id).unwrap_err(),
             automa.executions(&me()).rerun(id, Rerun::default()).await.unwrap_err(),
             automa.executions(&me()).cancel(id).await.unwrap_err(),
         ] {

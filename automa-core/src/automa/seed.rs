@@ -377,7 +377,7 @@ mod tests {
         for execution in newest {
             let program = automa.executions(&me).program(execution.id).await.unwrap();
             assert_eq!(program.language, execution.language);
-            let report = automa.executions(&me).report(execution.id).await.unwrap().unwrap();
+            let report = automa.executions(&me).report(execution.id).unwrap().unwrap();
             assert_eq!(Some(Ending::of(&report)), execution.ending);
             let log = place.path().join(format!("logs/{}.log", execution.id));
             assert!(

@@ -168,20 +168,21 @@ impl ExecutionsApi {
         let executions = automa.executions(auth.actor());
         let execution = executions.get(id.0.0)?;
         let ran = executions.program(id.0.0).await?;
-        Ok(Json(with_report(automa, &auth, execution).await?.with_program(ran)))
+        Ok(Json(with_report(automa, &auth, execution)?.with_program(ran)))
     }
 
     /// What an execution used over time.
     ///
     /// Of its last attempt, while it runs and afterwards: at most 120 points, however long it takes.
     #[oai(path = "/:id/usage", method = "get", operation_id = "getExecutionUsage")]
+    #[expect(clippy::unused_async, reason = "an operation is awaited")]
     async fn usage(
         &self,
         auth: Auth,
         Data(automa): Data<&Automa>,
         id: Path<Text<ExecutionId>>,
     ) -> Result<Json<UsageHistory>, Problem> {
-        let points = automa.executions(auth.actor()).usage(id.0.0).await?;
+        let points = automa.executions(auth.actor()).usage(id.0.0)?;
         Ok(Json(UsageHistory::from(points)))
     }
 
@@ -279,19 +280,19 @@ async fn respond(
     let log = executions.log(execution.id)?;
     let (head, length) = blocking::run(move || (log.raw(0..OUTPUT_HEAD), log.raw_len())).await?;
     let head = head.map_err(Error::from)?;
-    let mut ended = with_report(automa, auth, execution).await?;
+    let mut ended = with_report(automa, auth, execution)?;
     ended.output = Some(String::from_utf8_lossy(&head).into_owned());
     ended.output_truncated = Some(length > OUTPUT_HEAD);
     Ok(Submitted::Ended(Json(ended), location))
 }
 
-async fn with_report(
+fn with_report(
     automa: &Automa,
     auth: &Auth,
     execution: execution::Execution,
 ) -> Result<Execution, Problem> {
     let (executions, id) = (automa.executions(auth.actor()), execution.id);
-    let report = executions.report(id).await?;
+    let report = executions.report(id)?;
     let report = report.as_ref().and_then(Report::of);
     let result = executions.result(id)?;
     let waiting = executions.waiting(id)?.map(Into::into);

@@ -94,10 +94,10 @@ impl Found {
         let executions = automa.executions(&caller.actor);
         let execution = executions.get(id)?;
         let ran = executions.program(id).await?;
-        let mut report = executions.report(id).await?;
+        let mut report = executions.report(id)?;
         // Its last attempt's, which may be under way, else as it was reported.
         let usage = if execution.state.is_open() {
-            executions.usage(id).await?
+            executions.usage(id)?
         } else {
             report.as_mut().map(|report| mem::take(&mut report.history)).unwrap_or_default()
         };

@@ -34,7 +34,7 @@ const SOURCE: &str = "exec 2>/dev/null\n\
 async fn events(automa: &Automa, id: ExecutionId) -> Vec<(String, Verdict)> {
     assert_eq!(ended(automa, id).await.state, State::Succeeded);
     assert_eq!(texts(&automa.executions(&me()).log(id).unwrap()), [""; 0]);
-    let report = automa.executions(&me()).report(id).await.unwrap().unwrap();
+    let report = automa.executions(&me()).report(id).unwrap().unwrap();
     assert!(matches!(report.start, Start::Cold | Start::Warm));
     report.egress.into_iter().map(|event| (event.host, event.verdict)).collect()
 }

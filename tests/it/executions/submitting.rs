@@ -68,7 +68,7 @@ fn limits_are_those_asked_for_then_the_scripts_then_the_defaults() {
         let executions = automa.executions(&me);
         let id = executions.submit(NewExecution::script(script.id)).await.unwrap().id;
         assert_eq!(ended(&automa, id).await.state, State::Failed);
-        let report = executions.report(id).await.unwrap().unwrap();
+        let report = executions.report(id).unwrap().unwrap();
         assert_eq!((report.outcome, report.usage.output), (Outcome::Output, Bytes(100)));
         let asked = LimitsRequest { output_bytes: Some(1000), ..LimitsRequest::default() };
         let new = NewExecution { limits: asked, ..NewExecution::script(script.id) };

@@ -288,7 +288,7 @@ async fn executions_of_a_fixture_have_their_endings_and_reports() {
     with_each(async |automa| {
         let me = me();
         for execution in executions(&automa, Filter::default()).await {
-            let report = automa.executions(&me).report(execution.id).await.unwrap();
+            let report = automa.executions(&me).report(execution.id).unwrap();
             assert_eq!(report.is_some(), execution.ending.is_some(), "{execution:?}");
             let (Some(report), Some(ending)) = (report, execution.ending) else { continue };
             assert_eq!(State::from(&report.outcome), execution.state);

@@ -156,7 +156,7 @@ impl Following {
                 () = tokio::time::sleep(WAITS), if self.waiting.is_some() => continue,
                 () = sleep_until(self.usage_due), if self.runs() => {
                     self.usage_due = Instant::now() + USAGE;
-                    return self.usage().await;
+                    return self.usage();
                 }
             };
             return match window {
@@ -192,8 +192,8 @@ impl Following {
     }
 
     /// The part of the page that draws what it uses.
-    async fn usage(&self) -> Option<sse::Event> {
-        let usage = self.automa.executions(&self.caller.actor).usage(self.id).await.ok()?;
+    fn usage(&self) -> Option<sse::Event> {
+        let usage = self.automa.executions(&self.caller.actor).usage(self.id).ok()?;
         Some(sse::Event::message(Usage::new(&usage).render().ok()?).event_type("parts"))
     }
 
