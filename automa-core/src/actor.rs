@@ -85,6 +85,10 @@ pub enum Permission {
     ReadExecutions,
     /// Running scripts and code, and cancelling executions.
     Execute,
+    /// Reading jobs and what became of them.
+    ReadJobs,
+    /// Creating and changing jobs, and running them.
+    WriteJobs,
     /// Reading what was done by whom.
     ReadAudit,
     /// Reading users and adding them.
@@ -95,11 +99,13 @@ pub enum Permission {
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ReadScripts,
         Self::WriteScripts,
         Self::ReadExecutions,
         Self::Execute,
+        Self::ReadJobs,
+        Self::WriteJobs,
         Self::ReadAudit,
         Self::ManageUsers,
         Self::ManageSettings,
@@ -109,8 +115,8 @@ impl Permission {
     #[must_use]
     pub fn least_role(self) -> Role {
         match self {
-            Self::ReadScripts | Self::ReadExecutions => Role::Viewer,
-            Self::WriteScripts | Self::Execute => Role::Operator,
+            Self::ReadScripts | Self::ReadExecutions | Self::ReadJobs => Role::Viewer,
+            Self::WriteScripts | Self::Execute | Self::WriteJobs => Role::Operator,
             Self::ReadAudit | Self::ManageUsers | Self::ManageSettings => Role::Admin,
         }
     }
@@ -124,6 +130,8 @@ impl fmt::Display for Permission {
             Self::WriteScripts => "change scripts",
             Self::ReadExecutions => "read executions",
             Self::Execute => "run anything",
+            Self::ReadJobs => "read jobs",
+            Self::WriteJobs => "change or run jobs",
             Self::ReadAudit => "read the audit log",
             Self::ManageUsers => "manage users",
             Self::ManageSettings => "change settings",

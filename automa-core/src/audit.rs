@@ -7,7 +7,7 @@ use crate::{
     Automa, Result,
     actor::{Actor, Origin, Permission},
     clock::Clock,
-    id::{AuditId, ExecutionId, ScriptId, SessionId, UserId},
+    id::{AuditId, ExecutionId, JobId, ScriptId, SessionId, UserId},
     page::{Page, PageRequest},
     script::Status,
     store,
@@ -76,6 +76,18 @@ pub enum Action {
     },
     /// A script was said to be good for something else.
     ScriptStatusChanged(ScriptId, Status),
+    /// A job was created.
+    JobCreated(JobId),
+    /// A job was changed.
+    JobChanged(JobId),
+    /// A job was paused.
+    JobPaused(JobId),
+    /// A job was resumed.
+    JobResumed(JobId),
+    /// A job was deleted.
+    JobDeleted(JobId),
+    /// A job's webhook got a new address.
+    JobHookRenewed(JobId),
 }
 
 impl Entry {
@@ -131,6 +143,7 @@ mod tests {
         let clock = TestClock::new(Timestamp::UNIX_EPOCH);
         let (script, execution) = (ScriptId::generate(&clock), ExecutionId::generate(&clock));
         let (user, session) = (UserId::generate(&clock), SessionId::generate(&clock));
+        let job = JobId::generate(&clock);
         let actions = [
             Action::ScriptCreated(script),
             Action::ScriptChanged(script),
@@ -148,6 +161,12 @@ mod tests {
             Action::ScriptRetentionChanged(script),
             Action::Swept { executions: 1, logs: 2, bytes: 3 },
             Action::ScriptStatusChanged(script, Status::Active),
+            Action::JobCreated(job),
+            Action::JobChanged(job),
+            Action::JobPaused(job),
+            Action::JobResumed(job),
+            Action::JobDeleted(job),
+            Action::JobHookRenewed(job),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

@@ -20,6 +20,7 @@ use crate::{
         Admission, ArtifactFiles, Executions, Packer, Runner, RunnerConfig, Sandboxes, ThisHost,
     },
     health::{EngineHealth, Health},
+    job::{HookKey, Hooks, Jobs, Scheduler},
     retention::{Retention, Sweeper},
     script::{Library, Scripts},
     session::Sessions,
@@ -39,6 +40,8 @@ pub struct Automa {
     runner: Option<Arc<Runner>>,
     sweeper: Option<Arc<Sweeper>>,
     packer: Option<Arc<Packer>>,
+    scheduler: Option<Arc<Scheduler>>,
+    pub(crate) hook_key: Arc<HookKey>,
     /// Where data is kept, if not in memory.
     pub(crate) directory: Option<PathBuf>,
     /// Removed with the last handle.
@@ -147,6 +150,7 @@ impl Builder {
         let config = RunnerConfig { logs, artifacts, per_user, admission };
         automa.temporary = temporary.map(Arc::new);
         automa.runner = Some(Runner::start(sandboxes, store, clock, config).await?);
+        automa.scheduler = Some(Arc::new(Scheduler::start(automa.clone())));
         Ok(automa)
     }
 
@@ -176,6 +180,8 @@ impl Builder {
             runner: None,
             sweeper: None,
             packer: None,
+            scheduler: None,
+            hook_key: Arc::new(HookKey::new(self.directory.clone())),
             directory: self.directory,
             temporary: None,
         })
@@ -238,6 +244,25 @@ impl Automa {
     #[must_use]
     pub fn executions<'a>(&'a self, actor: &'a Actor) -> Executions<'a> {
         Executions::new(self, actor)
+    }
+
+    /// Jobs, on behalf of `actor`.
+    #[must_use]
+    pub fn jobs<'a>(&'a self, actor: &'a Actor) -> Jobs<'a> {
+        Jobs::new(self, actor)
+    }
+
+    /// Webhooks, on behalf of who knows their addresses.
+    #[must_use]
+    pub fn hooks(&self) -> Hooks<'_> {
+        Hooks::new(self)
+    }
+
+    /// Looks again when a job is due.
+    pub(crate) fn schedule_changed(&self) {
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.changed();
+        }
     }
 
     /// The same with something that runs executions.
@@ -310,6 +335,9 @@ impl Automa {
     /// Waits for what is running, leaves what is queued for the next start, and closes the store.
     /// All handles are closed by it.
     pub async fn close(&self) {
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.stop().await;
+        }
         if let Some(runner) = &self.runner {
             runner.stop().await;
         }

@@ -47,6 +47,24 @@ pub enum Error {
         /// What it is instead.
         status: Status,
     },
+    /// A former execution of the job is open, and its rule is to skip then; or there are too many.
+    #[error("a former execution of the job has not ended yet ({open} of it wait or run)")]
+    Overlaps {
+        /// How many there are.
+        open: usize,
+    },
+    /// There is no webhook with this token.
+    #[error("there is no webhook at this address")]
+    NoHook,
+    /// A call of a webhook is not signed as it has to be.
+    #[error("the signature of this call is not accepted: {0}")]
+    WrongSignature(&'static str),
+    /// A signed call came a second time.
+    #[error("this call was received before, and is accepted once; sign it anew to repeat it")]
+    Replayed,
+    /// The job rests.
+    #[error("the job is paused; it can be called once it is resumed")]
+    Paused,
     /// Some of the input cannot be accepted: one entry for each field.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldError>),

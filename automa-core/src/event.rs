@@ -16,7 +16,7 @@ use tokio::sync::{
 
 use crate::{
     execution::State,
-    id::{ExecutionId, ScriptId, SessionId, UserId},
+    id::{ExecutionId, JobId, ScriptId, SessionId, UserId},
 };
 
 /// Something that happened and is already stored.
@@ -29,6 +29,8 @@ pub enum Event {
     SessionEnded(SessionId),
     /// A script was created, changed or removed.
     ScriptChanged(ScriptId),
+    /// A job was created, changed or removed, or slots of it were skipped or missed.
+    JobChanged(JobId),
     /// An execution was accepted, or went on to another state.
     ExecutionChanged {
         /// The execution.

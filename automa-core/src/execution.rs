@@ -72,14 +72,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-#[cfg(test)]
-pub(crate) use self::idempotency::{KEYS_EXPIRE_AFTER, Key};
 use self::log::LogReader;
+pub(crate) use self::submission::check_unattended;
+#[cfg(test)]
+pub(crate) use self::{admission::tests::TestHost, idempotency::Key, runner::StandIn};
 pub(crate) use self::{
     admission::{Admission, ThisHost},
     artifacts::{ArtifactFiles, Kept},
     attempt::log_name,
-    idempotency::{Hash, Submitted},
+    idempotency::{Hash, KEYS_EXPIRE_AFTER, Submitted},
     older::{ExecutionV1, ExecutionV2},
     packing::Packer,
     result::StoredResult,

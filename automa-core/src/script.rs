@@ -22,6 +22,7 @@ pub use self::{
     status::{Status, UnknownStatus, UnknownVisibility, Visibility},
 };
 pub(crate) use self::{
+    new::is_line,
     older::{DeletedV1, ScriptV1, VersionV1, VersionV2},
     schema::Schema,
     search::Library,
@@ -348,7 +349,6 @@ pub(crate) fn find_version(
 /// # Errors
 ///
 /// [`Error::NotFound`]; [`Error::NotActive`]; and the store's.
-#[cfg_attr(not(test), expect(dead_code, reason = "for jobs and agents"))]
 pub(crate) fn find_for_schedule(
     view: &impl View,
     id: ScriptId,

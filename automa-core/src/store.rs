@@ -17,6 +17,7 @@ pub(crate) mod change;
 pub(crate) mod executions;
 mod file;
 pub(crate) mod idempotency;
+pub(crate) mod jobs;
 pub(crate) mod logs;
 mod migrate;
 mod queue;

@@ -177,6 +177,18 @@ impl From<Error> for Problem {
             Error::NotActive { .. } => {
                 Self::new(StatusCode::CONFLICT, "not-active", "Not active").detail(&error)
             }
+            Error::Overlaps { .. } => {
+                Self::new(StatusCode::CONFLICT, "overlaps", "Overlaps").detail(&error)
+            }
+            Error::Replayed => {
+                Self::new(StatusCode::CONFLICT, "replayed", "Received before").detail(&error)
+            }
+            Error::Paused => Self::new(StatusCode::CONFLICT, "paused", "Paused").detail(&error),
+            Error::NoHook => Self::of_status(StatusCode::NOT_FOUND).detail(&error),
+            Error::WrongSignature(_) => {
+                Self::new(StatusCode::UNAUTHORIZED, "wrong-signature", "Wrong signature")
+                    .detail(&error)
+            }
             Error::LogRemoved { .. } => {
                 Self::new(StatusCode::GONE, "log-removed", "Log removed").detail(&error)
             }

@@ -28,6 +28,8 @@ use tokio::{
 pub(super) use self::dispatch::Accepted;
 use self::dispatch::Line;
 pub(crate) use self::sandboxes::Sandboxes;
+#[cfg(test)]
+pub(crate) use self::sandboxes::StandIn;
 use super::{
     Admission, ArtifactFiles, Ending, Execution, GRACE, State, Waiting,
     attempt::{Conclusion, log_name},

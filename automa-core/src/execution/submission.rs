@@ -15,7 +15,8 @@ use crate::{
     error::FieldError,
     event::Event,
     id::{ExecutionId, ScriptId},
-    script::{self, Language, SOURCE_MAX, Schema, Sight, Version},
+    job::Claim,
+    script::{self, Language, SOURCE_MAX, Schema, Script, Sight, Version},
     store::{
         self,
         change::{Change, Snapshot},
@@ -100,7 +101,7 @@ impl NewExecution {
     }
 
     /// The parameters as JSON text.
-    fn check(&self, now: Timestamp) -> Result<Option<String>> {
+    pub(crate) fn check(&self, now: Timestamp) -> Result<Option<String>> {
         let mut errors = Vec::new();
         if let Program::Code { source, .. } = &self.program
             && source.len() > SOURCE_MAX
@@ -132,6 +133,7 @@ struct Submission {
     rerun_of: Option<ExecutionId>,
     key: Option<Key>,
     turn: Turn,
+    claim: Option<Claim>,
 }
 
 /// When an execution has its turn, and what of that only counts at its beginning and at its end.
@@ -173,6 +175,15 @@ impl Executions<'_> {
     /// [`Error::IdempotencyMismatch`]; [`Error::NotRunning`] when nothing could run it; and the
     /// store's.
     pub async fn submit(&self, new: NewExecution) -> Result<Execution> {
+        self.submit_claiming(new, None).await
+    }
+
+    /// Accepts an execution that a job starts, with the claim to its slot.
+    pub(crate) async fn submit_for(&self, new: NewExecution, claim: Claim) -> Result<Execution> {
+        self.submit_claiming(new, Some(claim)).await
+    }
+
+    async fn submit_claiming(&self, new: NewExecution, claim: Option<Claim>) -> Result<Execution> {
         self.actor.require(Permission::Execute)?;
         let (user, now) = (self.actor.user, self.automa.clock.now());
         let json = new.check(now)?;
@@ -198,12 +209,16 @@ impl Executions<'_> {
                     rerun_of: None,
                     key,
                     turn: Turn::new(&dispatch, &DispatchRules::default(), now),
+                    claim,
                 }
             }
             Program::Script { id, version } => {
                 let sight = Sight::of(self.actor);
                 let find = move |view: &Snapshot| {
-                    let (script, version) = script::find_version(view, sight, id, version)?;
+                    let (script, version) = match &claim {
+                        None => script::find_version(view, sight, id, version)?,
+                        Some(_) => find_unattended(view, sight, id, version)?,
+                    };
                     check_by_schema(&version, parameters.as_ref())?;
                     let (limits, rules) = (limits.over(version.limits), &version.dispatch);
                     let given = dispatch.concurrency_key.as_deref();
@@ -212,6 +227,7 @@ impl Executions<'_> {
                     }
                     let rule = rules.concurrency.as_ref();
                     let place = rule.and_then(|it| it.place(id, parameters.as_ref(), given));
+                    let place = place.or_else(|| claim.as_ref().and_then(Claim::place));
                     Ok::<_, Error>(Submission {
                         language: version.language,
                         script: Some((id, version.number)),
@@ -220,6 +236,7 @@ impl Executions<'_> {
                         rerun_of: None,
                         key,
                         turn: Turn::new(&dispatch, rules, now).placed(place, rules),
+                        claim: claim.clone(),
                     })
                 };
                 self.automa.store.read(find).await?
@@ -279,6 +296,7 @@ impl Executions<'_> {
                 rerun_of: Some(id),
                 key: None,
                 turn,
+                claim: None,
             })
         };
         let submission = self.automa.store.read(find).await?;
@@ -290,7 +308,8 @@ impl Executions<'_> {
         let clock = &*self.automa.clock;
         let (id, now) = (ExecutionId::generate(clock), clock.now());
         let entry = Entry::new(clock, self.actor, Action::ExecutionSubmitted(id));
-        let Submission { language, script, script_name, work, rerun_of, key, turn } = submission;
+        let Submission { language, script, script_name, work, rerun_of, key, turn, claim } =
+            submission;
         let Turn { dispatch, retry, on_conflict } = turn;
         let execution = Execution {
             id,
@@ -307,7 +326,7 @@ impl Executions<'_> {
             rerun_of,
             ending: None,
             dispatch,
-            job: None,
+            job: claim.as_ref().map(|claim| claim.slot),
             agent: None,
         };
         let waits = execution.entry();
@@ -323,11 +342,15 @@ impl Executions<'_> {
                 // It may have been deleted meanwhile.
                 script::find(change, script)?;
             }
+            let former = claim.as_ref().map(|claim| claim.check(change, now)).transpose()?;
             let mut execution = execution.clone();
             if starts {
                 (execution.state, execution.started_at) = (State::Running, Some(now));
             }
-            let replaced = make_room(change, &mut execution, on_conflict)?;
+            let mut replaced = make_room(change, &mut execution, on_conflict)?;
+            if execution.state.is_open() {
+                replaced.extend(replace(change, &former.unwrap_or_default(), &execution)?);
+            }
             store::executions::put(change, &execution)?;
             store::executions::put_work(change, id, &work)?;
             if let Some(retry) = &retry {
@@ -336,6 +359,9 @@ impl Executions<'_> {
             store::audit::add(change, &entry)?;
             if let Some(key) = &key {
                 key.put(change, &execution)?;
+            }
+            if let Some(claim) = &claim {
+                claim.record(change, &execution)?;
             }
             change.emit(Event::ExecutionChanged { id, state: execution.state });
             Ok(Accepted { execution, replaced })
@@ -357,7 +383,7 @@ fn make_room(
     if !matches!(rule, OnConflict::Skip | OnConflict::Replace) {
         return Ok(Vec::new());
     }
-    let (id, now) = (execution.id, execution.created_at);
+    let now = execution.created_at;
     let open = store::executions::open_of_key(change, place.key)?;
     let limit = usize::try_from(place.limit).unwrap_or(usize::MAX);
     let excess = (open.len() + 1).saturating_sub(limit);
@@ -368,8 +394,14 @@ fn make_room(
         }
         return Ok(Vec::new());
     }
+    replace(change, &open[..excess], execution)
+}
+
+/// Ends executions for another; returns those of them that run.
+fn replace(change: &mut Change, olds: &[ExecutionId], by: &Execution) -> Result<Vec<ExecutionId>> {
+    let (id, now) = (by.id, by.created_at);
     let mut running = Vec::new();
-    for &old in &open[..excess] {
+    for &old in olds {
         let Some(mut old) = store::executions::get(change, old)? else { continue };
         old.dispatch.replaced_by = Some(id);
         if old.state == State::Queued {
@@ -388,6 +420,24 @@ fn make_room(
 fn no_concurrency() -> Error {
     let reason = "is for scripts that say how many may run at the same time";
     Error::Invalid(vec![FieldError::new("concurrency_key", reason)])
+}
+
+/// Checks that a script may run unattended, in this version and with these parameters.
+pub(crate) fn check_unattended(view: &Snapshot, sight: Sight, new: &NewExecution) -> Result<()> {
+    let Program::Script { id, version } = new.program else { return Ok(()) };
+    let (_, version) = find_unattended(view, sight, id, version)?;
+    check_by_schema(&version, new.parameters.as_ref())
+}
+
+/// A script that may run unattended, and that who it runs for may see, with the version that would.
+fn find_unattended(
+    view: &Snapshot,
+    sight: Sight,
+    id: ScriptId,
+    version: Option<u32>,
+) -> Result<(Script, Version)> {
+    script::find_seen(view, sight, id)?;
+    script::find_for_schedule(view, id, version)
 }
 
 /// Refuses parameters that a version's schema does not allow.

@@ -127,7 +127,7 @@ impl NewScript {
 }
 
 /// Text that shows as one line, of 1 to `most` characters.
-fn is_line(text: &str, most: usize) -> bool {
+pub(crate) fn is_line(text: &str, most: usize) -> bool {
     let visible = !text.trim().is_empty() && !text.chars().any(char::is_control);
     visible && text.chars().count() <= most
 }

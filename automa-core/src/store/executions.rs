@@ -3,7 +3,7 @@
 //! that may be; `execution_attempts`: `(execution id, number) -> attempt`, those that were followed
 //! by another. And what lists and counts read, so that none of them goes through all executions:
 //! indexes by state, by script, by both, by who asked, by duration, by job and by agent (`find`);
-//! `executions_open_by_key`: those that wait or run and have a concurrency key; and
+//! `executions_open_by_key` and `executions_open_by_job`: those that wait or run; and
 //! `execution_counts`: `state -> how many`.
 
 mod find;
@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     change::{Change, Snapshot, View},
+    jobs,
     record::{self, Record},
     table::{Index, Table},
 };
@@ -44,6 +45,7 @@ const BY_REQUESTER: Index<(Requester, ExecutionId)> = Index::new("executions_by_
 const BY_DURATION: Index<(u8, ExecutionId)> = Index::new("executions_by_duration");
 const BY_JOB: Index<(JobId, ExecutionId)> = Index::new("executions_by_job");
 const BY_AGENT: Index<(AgentId, ExecutionId)> = Index::new("executions_by_agent");
+const OPEN_BY_JOB: Index<(JobId, ExecutionId)> = Index::new("executions_open_by_job");
 const OPEN_BY_KEY: Index<([u8; 16], ExecutionId)> = Index::new("executions_open_by_key");
 const COUNTS: TableDefinition<'static, u8, u64> = TableDefinition::new("execution_counts");
 
@@ -101,6 +103,7 @@ pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
     BY_DURATION.create(txn)?;
     BY_JOB.create(txn)?;
     BY_AGENT.create(txn)?;
+    OPEN_BY_JOB.create(txn)?;
     txn.open_table(COUNTS)?;
     Ok(())
 }
@@ -123,10 +126,14 @@ pub(crate) fn get(view: &impl View, id: ExecutionId) -> Result<Option<Execution>
     EXECUTIONS.get(view, id)
 }
 
-/// Writes an execution, its place in each index, and the counts.
+/// Writes an execution, its place in each index, and the counts; its end also in its job's.
 pub(crate) fn put(change: &mut Change, execution: &Execution) -> Result<(), StoreError> {
     let id = execution.id;
-    let before = get(change, id)?.map(|before| Places::of(&before));
+    let before = get(change, id)?;
+    if before.as_ref().is_none_or(|before| before.state.is_open()) && !execution.state.is_open() {
+        jobs::note_end(change, execution)?;
+    }
+    let before = before.map(|before| Places::of(&before));
     EXECUTIONS.put(change, id, execution)?;
     let now = Places::of(execution);
     if before.as_ref() == Some(&now) {
@@ -164,6 +171,8 @@ struct Places {
     duration: Option<u8>,
     job: Option<JobId>,
     agent: Option<AgentId>,
+    /// Its job, as long as it is open.
+    open_job: Option<JobId>,
     /// Its concurrency key, as long as it counts among those of it.
     open_key: Option<[u8; 16]>,
 }
@@ -178,6 +187,7 @@ impl Places {
             duration: execution.ending.as_ref().and_then(|it| duration_class(it.wall_ms)),
             job: execution.job.map(|slot| slot.job),
             agent: execution.agent,
+            open_job: execution.job.filter(|_| execution.state.is_open()).map(|slot| slot.job),
             open_key: place.map(|place| place.key),
         }
     }
@@ -197,6 +207,9 @@ impl Places {
         }
         if let Some(agent) = self.agent {
             BY_AGENT.insert(change, (agent, id))?;
+        }
+        if let Some(job) = self.open_job {
+            OPEN_BY_JOB.insert(change, (job, id))?;
         }
         if let Some(key) = self.open_key {
             OPEN_BY_KEY.insert(change, (key, id))?;
@@ -220,6 +233,9 @@ impl Places {
         if let Some(agent) = self.agent {
             BY_AGENT.remove(change, (agent, id))?;
         }
+        if let Some(job) = self.open_job {
+            OPEN_BY_JOB.remove(change, (job, id))?;
+        }
         if let Some(key) = self.open_key {
             OPEN_BY_KEY.remove(change, (key, id))?;
         }
@@ -234,6 +250,7 @@ pub(crate) fn remove(change: &mut Change, execution: &Execution) -> Result<(), S
         return Ok(());
     }
     Places::of(execution).leave(change, id)?;
+    jobs::forget_slot(change, execution)?;
     WORK.remove(change, id)?;
     REPORTS.remove(change, id)?;
     RETRIES.remove(change, id)?;
@@ -326,6 +343,16 @@ pub(crate) fn put_attempt(
 pub(crate) fn open_of_key(view: &impl View, key: [u8; 16]) -> Result<Vec<ExecutionId>, StoreError> {
     let range = (key, ExecutionId::MIN)..=(key, ExecutionId::MAX);
     let keys = OPEN_BY_KEY.lowest(view, range, usize::MAX)?;
+    Ok(keys.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Those of a job that wait or run, oldest first.
+pub(crate) fn open_of_job(
+    view: &impl View,
+    job: JobId,
+    most: usize,
+) -> Result<Vec<ExecutionId>, StoreError> {
+    let keys = OPEN_BY_JOB.lowest(view, (job, ExecutionId::MIN)..=(job, ExecutionId::MAX), most)?;
     Ok(keys.into_iter().map(|(_, id)| id).collect())
 }
 

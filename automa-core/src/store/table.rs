@@ -5,7 +5,10 @@ use std::{
     ops::{Bound, ControlFlow, RangeBounds, RangeInclusive},
 };
 
-use redb::{AccessGuard, Key, ReadableTable, StorageError, TableDefinition, WriteTransaction};
+use redb::{
+    AccessGuard, Key, ReadableTable, StorageError, TableDefinition, TableHandle as _,
+    WriteTransaction,
+};
 
 use super::{
     change::{Change, Snapshot, View},
@@ -205,6 +208,23 @@ where
     ) -> Result<Vec<K>, StoreError> {
         let table = view.open(self.definition)?;
         table.range(bounds(&range))?.take(limit).map(|row| Ok(row?.0.value())).collect()
+    }
+
+    /// One page of the keys in `range`, highest first: as [`Table::page`].
+    pub(crate) fn page(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        request: &PageRequest,
+    ) -> Result<Page<K>, StoreError> {
+        let list = self.definition.name();
+        let after = after(list, &range, request)?;
+        let table = view.open(self.definition)?;
+        let rows = table.range(after)?.rev().take(request.limit.items() + 1).map(|row| {
+            let key = row?.0.value();
+            Ok((key, key))
+        });
+        Ok(page(list, rows.collect::<Result<_, StoreError>>()?, request))
     }
 
     /// Opens the index to go through its keys.
