@@ -88,6 +88,10 @@ pub enum Action {
     JobDeleted(JobId),
     /// A job's webhook got a new address.
     JobHookRenewed(JobId),
+    /// A deleted script was restored.
+    ScriptRestored(ScriptId),
+    /// A deleted script was removed for good.
+    ScriptPurged(ScriptId),
 }
 
 impl Entry {
@@ -167,6 +171,8 @@ mod tests {
             Action::JobResumed(job),
             Action::JobDeleted(job),
             Action::JobHookRenewed(job),
+            Action::ScriptRestored(script),
+            Action::ScriptPurged(script),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

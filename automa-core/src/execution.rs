@@ -111,7 +111,7 @@ use crate::{
     event::Event,
     id::{AgentId, ExecutionId, JobId, ScriptId, UserId},
     page::{Page, PageRequest},
-    script::{self, Language},
+    script::{self, Language, Sight},
     store::{
         self,
         change::{Change, Snapshot, View},
@@ -331,14 +331,31 @@ impl<'a> Executions<'a> {
         self.automa.store.look(|view| Ok(store::executions::counts(view)?))
     }
 
-    /// What an execution ran or will run.
+    /// What an execution ran or will run. Parameters that its schema marks as secret are `********`.
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    /// [`Error::Forbidden`]; [`Error::NotFound`], also when the script is private and neither it nor
+    /// the execution is the actor's; and the store's.
     pub async fn program(&self, id: ExecutionId) -> Result<Ran> {
         self.actor.require(Permission::ReadExecutions)?;
-        self.automa.store.read(move |view: &Snapshot| find_program(view, id)).await
+        let (sight, user) = (Sight::of(self.actor), self.actor.user);
+        let find = move |view: &Snapshot| {
+            let mut ran = find_program(view, id)?;
+            let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
+            let Some((script, number)) = execution.script else { return Ok(ran) };
+            if execution.user != user && script::is_hidden(view, sight, script)? {
+                return Err(not_found(id));
+            }
+            let schema = script::kept_version(view, script, number)?.parameters_schema;
+            if let (Some(parameters), Some(schema)) = (&mut ran.parameters, schema) {
+                // What was stored was a schema.
+                let schema = serde_json::from_str(&schema).unwrap_or_default();
+                script::hide_secrets(&schema, parameters);
+            }
+            Ok(ran)
+        };
+        self.automa.store.read(find).await
     }
 
     /// Waits until an execution has ended or `until` has come, and returns it as it is then.

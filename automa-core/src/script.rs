@@ -1,6 +1,8 @@
 //! Scripts: source text in a language, with versions that never change.
 
 mod content;
+pub mod danger;
+mod diff;
 mod fork;
 mod language;
 mod new;
@@ -9,24 +11,28 @@ mod schema;
 mod search;
 mod sight;
 mod status;
+mod trash;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     content::Content,
+    diff::{Diff, DiffLine, Setting},
     language::{Language, UnknownLanguage},
     new::NewScript,
-    schema::SCHEMA_MAX,
+    schema::{SCHEMA_MAX, is_secret},
     search::{Found, Hit, Place, Search, Sort, UnknownSort},
     status::{Status, UnknownStatus, UnknownVisibility, Visibility},
+    trash::TRASH_DAYS,
 };
 pub(crate) use self::{
     new::is_line,
     older::{DeletedV1, ScriptV1, VersionV1, VersionV2},
-    schema::Schema,
+    schema::{Schema, hide_secrets},
     search::Library,
     sight::Sight,
+    trash::sweep,
 };
 use crate::{
     Automa, Error, Result,
@@ -77,14 +83,16 @@ pub struct Script {
     pub forked_from: Option<(ScriptId, u32)>,
 }
 
-/// A script that was deleted, with the moment.
+/// A script that was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Deleted {
-    pub(crate) script: Script,
+pub struct Deleted {
+    /// What it was.
+    pub script: Script,
+    /// When.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
-    pub(crate) at: Timestamp,
+    pub at: Timestamp,
     /// Who did, as named at that time; empty if an older version of Automa did not note it.
-    pub(crate) by: String,
+    pub by: String,
 }
 
 /// One immutable state of a script's source and settings.
@@ -186,17 +194,12 @@ impl<'a> Scripts<'a> {
         let (author, sight) = (self.actor.name.clone(), self.sight());
         let changed = Entry::new(clock, self.actor, Action::ScriptChanged(id));
         let change = move |change: &mut Change| {
-            let old = find_seen(change, sight, id)?;
-            if old.version != read {
-                return Err(Error::Conflict { kind: "script", current: old.version });
-            }
+            let (old, newest) = diff::find_to_change(change, sight, id, read)?;
             let visibility = new.visibility.unwrap_or(old.visibility);
             if visibility != old.visibility && !sight.owns(&old) {
                 let reason = "is for its owner and admins to change";
                 return Err(Error::Invalid(vec![FieldError::new("visibility", reason)]));
             }
-            let newest = store::scripts::version(change, id, old.version)?
-                .ok_or_else(|| no_version(id, old.version))?;
             let mut script = Script {
                 name: new.name.clone(),
                 description: new.description.clone(),
@@ -244,29 +247,6 @@ impl<'a> Scripts<'a> {
             Ok(script)
         };
         self.automa.store.write(change).await
-    }
-
-    /// Deletes a script: it is no longer found, listed or run. Its executions stay, with what they
-    /// ran.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
-    pub async fn delete(&self, id: ScriptId) -> Result<()> {
-        self.actor.require(Permission::WriteScripts)?;
-        let (clock, sight) = (&*self.automa.clock, self.sight());
-        let (at, by) = (clock.now(), self.actor.name.clone());
-        let entry = Entry::new(clock, self.actor, Action::ScriptDeleted(id));
-        let change = move |change: &mut Change| {
-            let script = find_seen(change, sight, id)?;
-            store::scripts::delete(change, &Deleted { script, at, by: by.clone() })?;
-            store::audit::add(change, &entry)?;
-            change.emit(Event::ScriptChanged(id));
-            Ok(())
-        };
-        self.automa.store.write::<_, Error, _>(change).await?;
-        self.automa.library.forget(id);
-        Ok(())
     }
 
     /// One script.
@@ -370,6 +350,14 @@ fn with_version(
     let number = number.unwrap_or(script.version);
     let version = store::scripts::version(view, id, number)?;
     Ok((script, version.ok_or_else(|| no_version(id, number))?))
+}
+
+/// Whether a script, also one that was deleted, is not for whoever looks.
+pub(crate) fn is_hidden(view: &impl View, sight: Sight, id: ScriptId) -> Result<bool> {
+    let script = store::scripts::get(view, id)?;
+    let deleted = || Ok::<_, Error>(store::scripts::get_deleted(view, id)?.map(|it| it.script));
+    let script = if script.is_some() { script } else { deleted()? };
+    Ok(script.is_some_and(|script| !sight.sees(&script)))
 }
 
 /// A version that something refers to, whether or not its script was deleted since.

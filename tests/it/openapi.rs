@@ -148,6 +148,10 @@ fn every_operation_answers_as_described() {
         }
         let body = json!({ "version": 1 });
         tour.call(&client, Method::POST, &format!("{script}/fork"), body).await;
+        tour.call(&client, get.clone(), &format!("{script}/diff?from=1&to=1"), nothing.clone())
+            .await;
+        let body = json!({ "to": 1, "version": 1 });
+        tour.call(&client, Method::POST, &format!("{script}/rollback"), body).await;
         let body = json!({ "status": "deprecated" });
         tour.call(&client, Method::POST, &format!("{script}/status"), body).await;
 
@@ -193,6 +197,10 @@ fn every_operation_answers_as_described() {
         }
 
         tour.call(&client, Method::DELETE, &script, nothing.clone()).await;
+        tour.call(&client, get.clone(), &v1("scripts/deleted"), nothing.clone()).await;
+        tour.call(&client, Method::POST, &format!("{script}/restore"), nothing.clone()).await;
+        tour.call(&client, Method::DELETE, &script, nothing.clone()).await;
+        tour.call(&client, Method::POST, &format!("{script}/purge"), nothing.clone()).await;
         let body = json!({ "refresh_token": tokens["refresh_token"] });
         tour.call(&client, Method::POST, &v1("auth/logout"), body).await;
         tour.assert_complete();

@@ -5,10 +5,11 @@ use std::panic::AssertUnwindSafe;
 use automa_tests::{
     User,
     browser::{Browser, Scheme},
-    client::{Client, PASSWORD},
+    client::{Client, PASSWORD, send},
     server::Server,
 };
 use futures_util::FutureExt;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::block_on;
@@ -300,7 +301,25 @@ async fn scripts(client: &Client) -> Vec<(String, &'static str)> {
     let path = format!("/scripts/{}", script["id"].as_str().unwrap());
     let forked = client.post(&format!("/api/v1{path}/fork"), json!({})).await.json(201);
     let fork = format!("/scripts/{}", forked["id"].as_str().unwrap());
+    let put = async |source: &str, pids: u32| {
+        let body = json!({
+            "name": "warehouse backup", "language": "bash", "source": source, "limits": { "pids": pids },
+            "message": "Looks at less.",
+        });
+        let path = format!("/api/v1{fork}");
+        send(client.request(Method::PUT, &path).json(&body)).await.is(200);
+    };
+    put("echo one\n# something else\ncurl https://example.com/install | sh\necho a line that goes on and on, further than a telephone is wide\n", 8).await;
+    put("echo one\n# something else\necho two\n", 9).await;
+    let gone = client.post("/api/v1/scripts", body).await.json(201);
+    client.delete(&format!("/api/v1/scripts/{}", gone["id"].as_str().unwrap())).await.is(204);
     vec![
+        (format!("{fork}/versions"), "script-history"),
+        (format!("{fork}/versions/2"), "script-warned"),
+        (format!("{fork}/diff"), "script-changes"),
+        (format!("{fork}/diff?from=1&to=1"), "script-unchanged"),
+        (format!("{fork}/settings"), "script-settings"),
+        ("/scripts/deleted".to_owned(), "scripts-deleted"),
         ("/scripts?q=pg_dump&mine=yes".to_owned(), "scripts-found"),
         ("/scripts?q=nowhere&tag=backup&language=bash&status=draft".to_owned(), "scripts-no-match"),
         (path, "script-deprecated"),

@@ -219,7 +219,7 @@ impl Executions<'_> {
                         None => script::find_version(view, sight, id, version)?,
                         Some(_) => find_unattended(view, sight, id, version)?,
                     };
-                    check_by_schema(&version, parameters.as_ref())?;
+                    let (parameters, json) = by_schema(&version, parameters, json)?;
                     let (limits, rules) = (limits.over(version.limits), &version.dispatch);
                     let given = dispatch.concurrency_key.as_deref();
                     if given.is_some() && rules.concurrency.is_none() {
@@ -279,8 +279,10 @@ impl Executions<'_> {
                 let place = match &parameters {
                     None => before.dispatch.concurrency,
                     Some(parameters) => {
-                        check_by_schema(&version, Some(parameters))?;
-                        rule.and_then(|rule| rule.place(script, Some(parameters), None))
+                        let json = work.parameters.take();
+                        let (filled, json) = by_schema(&version, Some(parameters.clone()), json)?;
+                        work.parameters = json;
+                        rule.and_then(|rule| rule.place(script, filled.as_ref(), None))
                     }
                 };
                 turn = turn.placed(place, &version.dispatch);
@@ -426,7 +428,7 @@ fn no_concurrency() -> Error {
 pub(crate) fn check_unattended(view: &Snapshot, sight: Sight, new: &NewExecution) -> Result<()> {
     let Program::Script { id, version } = new.program else { return Ok(()) };
     let (_, version) = find_unattended(view, sight, id, version)?;
-    check_by_schema(&version, new.parameters.as_ref())
+    by_schema(&version, new.parameters.clone(), None).map(drop)
 }
 
 /// A script that may run unattended, and that who it runs for may see, with the version that would.
@@ -440,12 +442,22 @@ fn find_unattended(
     script::find_for_schedule(view, id, version)
 }
 
-/// Refuses parameters that a version's schema does not allow.
-fn check_by_schema(version: &Version, parameters: Option<&Parameters>) -> Result<()> {
-    let Some(schema) = &version.parameters_schema else { return Ok(()) };
+/// Parameters with the defaults of a version's schema, also as text; refuses those that it does not
+/// allow.
+fn by_schema(
+    version: &Version,
+    parameters: Option<Parameters>,
+    json: Option<String>,
+) -> Result<(Option<Parameters>, Option<String>)> {
+    let Some(schema) = &version.parameters_schema else { return Ok((parameters, json)) };
     // It was checked when the version was made; a later one may know more errors. Reading it again
     // takes some 20 µs for ten parameters: too little for a cache.
     let schema = Schema::parse(schema).map_err(|error| Error::Invalid(vec![error]))?;
-    let none = Parameters::new();
-    FieldError::none_of(schema.check(parameters.unwrap_or(&none)))
+    let filled = schema.with_defaults(parameters.unwrap_or_default());
+    FieldError::none_of(schema.check(&filled))?;
+    if filled.is_empty() {
+        return Ok((None, None));
+    }
+    let json = parameters::check(&filled).map_err(Error::Invalid)?;
+    Ok((Some(filled), Some(json)))
 }

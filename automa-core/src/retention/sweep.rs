@@ -144,6 +144,7 @@ impl Sweep {
             self.note(swept).await?;
         }
         self.files().await?;
+        crate::script::sweep(&self.store, &*self.clock).await?;
         Ok(swept)
     }
 

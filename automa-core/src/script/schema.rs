@@ -1,7 +1,10 @@
 //! Schemas of parameters: JSON Schema 2020-12, for an object.
 
 mod cost;
+mod defaults;
 
+pub(crate) use self::defaults::hide_secrets;
+pub use self::defaults::is_secret;
 use jsonschema::{Draft, PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
@@ -16,7 +19,10 @@ pub const SCHEMA_MAX: usize = 64 << 10;
 const ERRORS_MAX: usize = 20;
 
 /// A schema that parameters can be checked against.
-pub(crate) struct Schema(Validator);
+pub(crate) struct Schema {
+    schema: Value,
+    validator: Validator,
+}
 
 impl Schema {
     /// Reads a schema, or says what is wrong with it.
@@ -40,18 +46,24 @@ impl Schema {
             .offline()
             .with_pattern_options(patterns)
             .should_validate_formats(true);
-        options.build(&schema).map(Self).map_err(|error| {
+        let validator = options.build(&schema).map_err(|error| {
             let place = error.instance_path().to_string();
             let place = if place.is_empty() { "/".to_owned() } else { place };
             problem(format!("is no JSON Schema: at {place}: {}", short(error.to_string())))
-        })
+        })?;
+        Ok(Self { schema, validator })
+    }
+
+    /// What counts where parameters were left out.
+    pub(crate) fn with_defaults(&self, parameters: Parameters) -> Parameters {
+        defaults::fill(&self.schema, parameters)
     }
 
     /// Names every parameter that is missing, wrong or unknown, the first 20 of them.
     pub(crate) fn check(&self, parameters: &Parameters) -> Vec<FieldError> {
         let parameters = Value::Object(parameters.clone());
         let mut errors = Vec::new();
-        for error in self.0.iter_errors(&parameters) {
+        for error in self.validator.iter_errors(&parameters) {
             let path = error.instance_path().to_string();
             let at = |name: &str| format!("parameters{path}/{}", pointed(name));
             match error.kind() {

@@ -8,7 +8,7 @@
 
 mod find;
 
-use std::ops::Bound;
+use std::{collections::BTreeSet, ops::Bound};
 
 use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
@@ -276,6 +276,20 @@ pub(crate) fn oldest(
     let keys = BY_SCRIPT.lowest(view, range, limit)?;
     let found = keys.into_iter().map(|(_, id)| EXECUTIONS.get(view, id));
     found.filter_map(Result::transpose).collect()
+}
+
+/// The versions of a script that executions refer to.
+pub(crate) fn versions_of(view: &impl View, script: ScriptId) -> Result<BTreeSet<u32>, StoreError> {
+    const BATCH: usize = 1000;
+    let (mut numbers, mut after) = (BTreeSet::new(), ExecutionId::MIN);
+    loop {
+        let found = oldest(view, Some(script), (after, ExecutionId::MAX), BATCH)?;
+        numbers.extend(found.iter().filter_map(|it| it.script).map(|(_, number)| number));
+        match found.last() {
+            Some(last) if found.len() == BATCH => after = last.id,
+            _ => return Ok(numbers),
+        }
+    }
 }
 
 fn count_one(

@@ -1,14 +1,15 @@
-//! Tables `scripts`: `script id -> script`; `scripts_deleted`, where those go that were deleted; and
-//! `script_versions`: `(script id, number) -> version`, also of deleted ones, whose executions stay.
+//! Tables `scripts`: `script id -> script`; `scripts_deleted`, where those go that were deleted;
+//! `script_versions`: `(script id, number) -> version`, also of deleted ones, whose executions stay;
+//! and `scripts_purged`: the ids of those of which nothing but such versions is left.
 
 use std::ops::ControlFlow;
 
 use redb::WriteTransaction;
 
 use super::{
-    change::{Change, View},
+    change::{Change, Snapshot, View},
     record::{Record, read},
-    table::Table,
+    table::{Index, Table},
 };
 use crate::{
     error::StoreError,
@@ -20,6 +21,7 @@ use crate::{
 const SCRIPTS: Table<ScriptId, Script> = Table::new();
 const DELETED: Table<ScriptId, Deleted> = Table::new();
 const VERSIONS: Table<(ScriptId, u32), Version> = Table::new();
+const PURGED: Index<ScriptId> = Index::new("scripts_purged");
 
 impl Record for Script {
     const TABLE: &'static str = "scripts";
@@ -61,7 +63,8 @@ impl Record for Version {
 pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
     SCRIPTS.create(txn)?;
     DELETED.create(txn)?;
-    VERSIONS.create(txn)
+    VERSIONS.create(txn)?;
+    PURGED.create(txn)
 }
 
 /// A script, unless it was deleted.
@@ -85,6 +88,53 @@ pub(crate) fn put(change: &mut Change, script: &Script) -> Result<(), StoreError
 pub(crate) fn delete(change: &mut Change, deleted: &Deleted) -> Result<(), StoreError> {
     SCRIPTS.remove(change, deleted.script.id)?;
     DELETED.put(change, deleted.script.id, deleted)
+}
+
+pub(crate) fn get_deleted(view: &impl View, id: ScriptId) -> Result<Option<Deleted>, StoreError> {
+    DELETED.get(view, id)
+}
+
+/// All that were deleted and not removed for good.
+pub(crate) fn deleted(view: &impl View) -> Result<Vec<Deleted>, StoreError> {
+    let all = DELETED.oldest(view, .., usize::MAX)?;
+    Ok(all.into_iter().map(|(_, deleted)| deleted).collect())
+}
+
+/// Moves a deleted script back.
+pub(crate) fn restore(change: &mut Change, script: &Script) -> Result<(), StoreError> {
+    DELETED.remove(change, script.id)?;
+    put(change, script)
+}
+
+/// Removes a deleted script; its versions are for the caller to remove.
+pub(crate) fn purge(change: &mut Change, id: ScriptId) -> Result<(), StoreError> {
+    DELETED.remove(change, id)?;
+    PURGED.insert(change, id)
+}
+
+/// Those of which versions may be left.
+pub(crate) fn purged(view: &impl View) -> Result<Vec<ScriptId>, StoreError> {
+    PURGED.lowest(view, .., usize::MAX)
+}
+
+/// Notes that nothing is left of one.
+pub(crate) fn forget_purged(change: &mut Change, id: ScriptId) -> Result<(), StoreError> {
+    PURGED.remove(change, id)
+}
+
+/// The numbers of a script's versions that are there.
+pub(crate) fn version_numbers(view: &Snapshot, id: ScriptId) -> Result<Vec<u32>, StoreError> {
+    let walk = VERSIONS.walker(view)?;
+    walk((id, 0)..=(id, u32::MAX))?.map(|key| Ok(key?.1)).collect()
+}
+
+pub(crate) fn remove_version(
+    change: &mut Change,
+    id: ScriptId,
+    number: u32,
+) -> Result<(), StoreError> {
+    VERSIONS.remove(change, (id, number))?;
+    Ok(())
 }
 
 /// Looks at scripts without the deleted ones, newest first, from before `before` on and until

@@ -17,7 +17,10 @@ use poem_openapi::{
 };
 
 pub(crate) use self::shape::Limits;
-use self::shape::{Fork, NewScript, NewStatus, Script, ScriptPage, Version, VersionPage};
+use self::shape::{
+    DeletedScripts, Diff, Fork, NewScript, NewStatus, Rollback, Script, ScriptPage, Version,
+    VersionPage,
+};
 use super::{
     Tag,
     body::Body,
@@ -190,9 +193,84 @@ impl ScriptsApi {
         found(automa, &auth, script).await
     }
 
+    /// List deleted scripts, last deleted first.
+    ///
+    /// Each can be restored for 30 days.
+    #[oai(path = "/deleted", method = "get", operation_id = "listDeletedScripts")]
+    async fn deleted(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+    ) -> Result<Json<DeletedScripts>, Problem> {
+        let items = automa.scripts(auth.actor()).deleted().await?;
+        Ok(Json(DeletedScripts { items: items.into_iter().map(Into::into).collect() }))
+    }
+
+    /// Restore a deleted script, with all its versions.
+    #[oai(path = "/:id/restore", method = "post", operation_id = "restoreScript")]
+    async fn restore(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<ScriptId>>,
+    ) -> Result<Found, Problem> {
+        let script = automa.scripts(auth.actor()).restore(id.0.0).await?;
+        found(automa, &auth, script).await
+    }
+
+    /// Remove a deleted script for good.
+    ///
+    /// Versions that executions ran stay readable with these.
+    #[oai(path = "/:id/purge", method = "post", operation_id = "purgeScript")]
+    async fn purge(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<ScriptId>>,
+    ) -> Result<Deleted, Problem> {
+        automa.scripts(auth.actor()).purge(id.0.0).await?;
+        Ok(Deleted::Done)
+    }
+
+    /// Compare two versions of a script.
+    #[oai(path = "/:id/diff", method = "get", operation_id = "compareVersions")]
+    async fn diff(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<ScriptId>>,
+        /// The version to compare with; the one before `to` unless told.
+        from: Query<Option<u32>>,
+        /// The version to look at; the newest unless told.
+        to: Query<Option<u32>>,
+    ) -> Result<Json<Diff>, Problem> {
+        let scripts = automa.scripts(auth.actor());
+        let to = to.0.map_or_else(|| scripts.get(id.0.0).map(|it| it.version), Ok)?;
+        let from = from.0.unwrap_or_else(|| to.saturating_sub(1).max(1));
+        Ok(Json(scripts.diff(id.0.0, from, to).await?.into()))
+    }
+
+    /// Make what an old version was the newest again.
+    ///
+    /// That is a new version. Name, description, tags, status and visibility stay.
+    #[oai(path = "/:id/rollback", method = "post", operation_id = "rollBackScript")]
+    async fn roll_back(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<ScriptId>>,
+        Body(rollback): Body<Rollback>,
+    ) -> Result<Found, Problem> {
+        let Rollback { to, version } = rollback;
+        let scripts = automa.scripts(auth.actor());
+        let read = version.map_or_else(|| scripts.get(id.0.0).map(|it| it.version), Ok)?;
+        let script = scripts.roll_back(id.0.0, read, to).await?;
+        found(automa, &auth, script).await
+    }
+
     /// Delete a script.
     ///
-    /// Its executions stay.
+    /// Its executions stay, and for 30 days it can be restored.
     #[oai(path = "/:id", method = "delete", operation_id = "deleteScript")]
     async fn delete(
         &self,

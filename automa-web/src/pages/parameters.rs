@@ -1,6 +1,6 @@
 //! Parameters in forms: a field for each where a schema is simple, else one for a JSON object.
 
-use automa_core::execution::Parameters;
+use automa_core::{execution::Parameters, script::is_secret};
 use serde_json::{Number, Value};
 
 use super::form::{Field, Kind, Problems, Typed};
@@ -32,6 +32,8 @@ pub(crate) struct Property {
 #[derive(Debug, Clone, PartialEq)]
 enum Type {
     String,
+    /// Is never shown again.
+    Secret,
     Integer,
     Number,
     Boolean,
@@ -109,6 +111,7 @@ fn property(name: &str, schema: &Value, required: bool) -> Option<Property> {
     };
     let kind = match (schema.get("enum"), schema.get("type")?.as_str()?) {
         (Some(values), "string") => Type::OneOf(words(values)?),
+        (None, "string") if is_secret(schema) => Type::Secret,
         (None, "string") => Type::String,
         (None, "integer") => Type::Integer,
         (None, "number") => Type::Number,
@@ -116,7 +119,8 @@ fn property(name: &str, schema: &Value, required: bool) -> Option<Property> {
         // Of values of other types, or of what no field holds.
         _ => return None,
     };
-    let default = schema.get("default").map(|value| match value {
+    let default = schema.get("default").filter(|_| kind != Type::Secret);
+    let default = default.map(|value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     });
@@ -140,6 +144,7 @@ impl Property {
                 let words = ["true", "false"].map(str::to_owned);
                 Kind::Select(optional.into_iter().chain(words).collect())
             }
+            Type::Secret => Kind::Line("password"),
             Type::String | Type::Integer | Type::Number => Kind::Line("text"),
         };
         let mut field = Field::new(self.id(), self.name.clone(), kind);
@@ -155,6 +160,10 @@ impl Property {
         if let Some(description) = &self.description {
             field = field.hint(description);
         }
+        if self.kind == Type::Secret {
+            let field = field.attributes("autocomplete=\"new-password\"");
+            return field.filled(&Typed::default(), problems);
+        }
         field.filled(typed, problems)
     }
 
@@ -166,7 +175,7 @@ impl Property {
             return None;
         }
         let value = match self.kind {
-            Type::String | Type::OneOf(_) => Ok(Value::String(text.to_owned())),
+            Type::String | Type::Secret | Type::OneOf(_) => Ok(Value::String(text.to_owned())),
             Type::Integer => match text.trim().parse::<i64>() {
                 Ok(number) => Ok(number.into()),
                 Err(_) => Err("must be a whole number"),

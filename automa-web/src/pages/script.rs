@@ -1,26 +1,26 @@
 //! `/scripts/{id}`: one script, with its versions and executions, and a form to run it.
 
+mod pane;
+
 use askama::Template;
 use automa_core::{
     Automa, Error,
     actor::Permission,
     execution::{Filter, NewExecution, Program},
-    id::ScriptId,
-    page::{Limit, Page, PageRequest},
-    script::{Language, Script, Status, UnknownStatus, Version},
+    page::{Limit, PageRequest},
+    script::{DiffLine, Script, Status, UnknownStatus, Version},
 };
-use jiff::Timestamp;
 use poem::{
     Request, Response, handler,
     http::StatusCode,
     web::{Data, Form, Path, Query},
 };
 
+use self::pane::{Changes, Pane};
 use super::{
     form::{Field, Problems, Typed},
     frame::{Frame, Link, Place},
     limits::{self, LimitsFields},
-    listing::Listing,
     network::{self, NetworkField},
     parameters::Asked,
     table::{self, Table},
@@ -49,74 +49,13 @@ struct ScriptPage {
     problems: Vec<String>,
 }
 
-/// What the large panel shows.
-#[derive(Debug)]
-enum Pane {
-    Code(Code),
-    Versions(Versions),
-    Executions(Table),
-}
-
-#[derive(Debug)]
-struct Code {
-    file: &'static str,
-    number: u32,
-    author: String,
-    at: Timestamp,
-    message: String,
-    listing: Listing,
-}
-
-#[derive(Debug)]
-struct Versions {
-    items: Vec<VersionRow>,
-    next: Option<String>,
-}
-
-#[derive(Debug)]
-struct VersionRow {
-    number: u32,
-    author: String,
-    language: Language,
-    lines: usize,
-    at: Timestamp,
-    message: String,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tab {
     Code,
     Versions,
+    Changes,
+    Settings,
     Executions,
-}
-
-impl Pane {
-    fn code(version: &Version) -> Self {
-        let Version { number, language, author, created_at, source, message, .. } = version;
-        Self::Code(Code {
-            file: language.file_name(),
-            number: *number,
-            author: author.clone(),
-            at: *created_at,
-            message: message.clone(),
-            listing: Listing::code(format!("Source of version {number}"), *language, source),
-        })
-    }
-
-    fn versions(id: ScriptId, page: Page<Version>) -> Self {
-        let next = page.next_cursor.as_ref();
-        let next = next.map(|cursor| format!("/scripts/{id}/versions?cursor={cursor}"));
-        let row =
-            |Version { number, author, language, source, created_at, message, .. }| VersionRow {
-                number,
-                author,
-                language,
-                lines: source.lines().count(),
-                at: created_at,
-                message,
-            };
-        Self::Versions(Versions { items: page.items.into_iter().map(row).collect(), next })
-    }
 }
 
 impl ScriptPage {
@@ -148,6 +87,8 @@ impl ScriptPage {
         match self.pane {
             Pane::Code(_) => Tab::Code,
             Pane::Versions(_) => Tab::Versions,
+            Pane::Changes(_) => Tab::Changes,
+            Pane::Settings(_) => Tab::Settings,
             Pane::Executions(_) => Tab::Executions,
         }
     }
@@ -163,6 +104,8 @@ impl ScriptPage {
         let tabs = [
             (Tab::Code, "Code", ""),
             (Tab::Versions, "Versions", "/versions"),
+            (Tab::Changes, "Changes", "/diff"),
+            (Tab::Settings, "Settings", "/settings"),
             (Tab::Executions, "Executions", "/executions"),
         ];
         tabs.map(link).into()
@@ -180,6 +123,12 @@ impl ScriptPage {
 
     fn is_deprecated(&self) -> bool {
         self.script.status == Status::Deprecated
+    }
+
+    /// The class of a line of a diff, and its sign.
+    #[expect(clippy::unused_self, reason = "templates reach it through the page")]
+    fn mark(&self, line: &DiffLine) -> (&'static str, &'static str) {
+        pane::mark(line)
     }
 
     /// Whether the form to run it stands beside.
@@ -228,7 +177,7 @@ pub(super) async fn set_status(
         .parse()
         .map_err(|error: UnknownStatus| Problem::invalid_field("status", error.to_string()))?;
     let script = automa.scripts(&caller.actor).set_status(super::id(&id)?, status).await?;
-    Ok(see_other(&format!("/scripts/{}", script.id)))
+    Ok(see_other(&format!("/scripts/{}/settings", script.id)))
 }
 
 /// A script with its newest version.
@@ -284,6 +233,51 @@ pub(super) async fn list_versions(
     let versions = automa.scripts(&caller.actor).versions(script.id, list).await?;
     let pane = Pane::versions(script.id, versions);
     page(request, &caller, script, &newest, pane)
+}
+
+/// Shows what is different between two versions: of the newest and the one before, unless told.
+#[handler]
+pub(super) async fn show_changes(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+    Query(query): Query<Typed>,
+) -> Result<Response, Problem> {
+    let (script, newest) = newest(automa, &caller, &id).await?;
+    let number = |name| super::named(query.get(name), "version", |it| it.parse::<u32>().ok());
+    let to = number("to")?.unwrap_or(script.version);
+    let from = number("from")?.unwrap_or_else(|| to.saturating_sub(1).max(1));
+    let diff = automa.scripts(&caller.actor).diff(script.id, from, to).await?;
+    let pane = Pane::Changes(Changes::new(diff, script.version));
+    page(request, &caller, script, &newest, pane)
+}
+
+/// Shows what counts for the script and its executions.
+#[handler]
+pub(super) async fn show_settings(
+    request: &Request,
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (script, newest) = newest(automa, &caller, &id).await?;
+    let pane = Pane::settings(&newest);
+    page(request, &caller, script, &newest, pane)
+}
+
+/// Makes an old version the newest again.
+#[handler]
+pub(super) async fn roll_back(
+    caller: Caller,
+    Data(automa): Data<&Automa>,
+    Path(id): Path<String>,
+    Form(typed): Form<Typed>,
+) -> Result<Response, Problem> {
+    let number = |name| super::named(typed.get(name), "version", |it| it.parse::<u32>().ok());
+    let (read, to) = (number("read")?.unwrap_or(0), number("to")?.unwrap_or(0));
+    let script = automa.scripts(&caller.actor).roll_back(super::id(&id)?, read, to).await?;
+    Ok(see_other(&format!("/scripts/{}", script.id)))
 }
 
 /// Shows its newest executions.
@@ -353,6 +347,8 @@ pub(super) async fn run(
 
 #[cfg(test)]
 pub(super) mod tests {
+    use automa_core::page::Page;
+
     use super::*;
     use crate::pages::samples;
 
@@ -387,6 +383,9 @@ pub(super) mod tests {
             ("script", of(Pane::code(&version), all)),
             ("script-viewer", of(Pane::code(&version), none)),
             ("script-versions", of(Pane::versions(script.id, list()), all)),
+            ("script-changes", of(Pane::Changes(Changes::new(pane::tests::diff(), 8)), all)),
+            ("script-settings", of(Pane::settings(&version), all)),
+            ("script-settings-viewer", of(Pane::settings(&version), none)),
             ("script-executions", of(table(&samples::executions()), all)),
             ("script-unused", of(table(&[]), all)),
             (

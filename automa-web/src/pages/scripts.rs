@@ -2,6 +2,7 @@
 
 mod asked;
 pub(super) mod form;
+pub(super) mod trash;
 
 use askama::Template;
 use automa_core::{
@@ -12,7 +13,7 @@ use automa_core::{
 };
 use poem::{
     Request, Response, handler,
-    web::{Data, Path, Query},
+    web::{Data, Query},
 };
 
 use self::asked::Asked;
@@ -116,17 +117,6 @@ pub(super) async fn show_list(
         asked,
         example: Listing::code("Example", Language::Bash, HELLO),
     })
-}
-
-/// Deletes a script.
-#[handler]
-pub(super) async fn delete(
-    caller: Caller,
-    Data(automa): Data<&Automa>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    automa.scripts(&caller.actor).delete(super::id(&id)?).await?;
-    Ok(see_other("/scripts"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use automa_core::{
     execution::DispatchRules,
     id::{ScriptId, UserId},
     page::Cursor,
-    script::{self, Language, Place, Status, Visibility},
+    script::{self, Language, Place, Status, Visibility, danger},
 };
 use jiff::Timestamp;
 use poem_openapi::Object;
@@ -100,6 +100,9 @@ pub(super) struct Script {
     /// What it began as a copy of.
     #[oai(skip_serializing_if_is_none)]
     pub(super) forked_from: Option<ForkedFrom>,
+    /// What in its source would do harm outside of a sandbox. Not in lists.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) warnings: Option<Vec<Warning>>,
     /// In lists with `q`: where that was found.
     #[oai(rename = "match", skip_serializing_if_is_none)]
     pub(super) hit: Option<Hit>,
@@ -141,6 +144,87 @@ pub(super) struct Fork {
 #[derive(Object)]
 pub(super) struct NewStatus {
     pub(super) status: OneOf<Status>,
+}
+
+/// A version to go back to.
+#[derive(Object)]
+pub(super) struct Rollback {
+    /// Its number.
+    pub(super) to: u32,
+    /// The version that was read. If there is a newer one, nothing is changed.
+    pub(super) version: Option<u32>,
+}
+
+/// Something in a source that would do harm outside of a sandbox.
+#[derive(Object)]
+#[oai(rename = "Warning")]
+pub(super) struct Warning {
+    /// The line, from 1.
+    pub(super) line: u32,
+    pub(super) message: String,
+}
+
+/// What is different between two versions.
+#[derive(Object)]
+#[oai(rename = "ScriptDiff")]
+pub(super) struct Diff {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    /// Whether they do the same.
+    pub(super) is_same: bool,
+    /// Lines that only the second has.
+    pub(super) added: u64,
+    /// Lines that only the first has.
+    pub(super) removed: u64,
+    /// Lines that are different and three around them; at most 5,000 lines in all.
+    pub(super) hunks: Vec<Vec<DiffLine>>,
+    /// Lines that are left out, as there are too many.
+    pub(super) omitted: u64,
+    /// What else is different.
+    pub(super) settings: Vec<Setting>,
+}
+
+/// A line of either source, or both.
+#[derive(Object)]
+#[oai(rename = "DiffLine")]
+pub(super) struct DiffLine {
+    /// Its number in the first; none if it was added.
+    pub(super) old: Option<u64>,
+    /// Its number in the second; none if it was removed.
+    pub(super) new: Option<u64>,
+    pub(super) text: String,
+}
+
+/// A setting that is different.
+#[derive(Object)]
+#[oai(rename = "SettingChange")]
+pub(super) struct Setting {
+    /// Such as `limits.wall_ms` or `parameters_schema.properties.days.default`.
+    pub(super) name: String,
+    /// As JSON; none if it was not set.
+    pub(super) before: Option<String>,
+    /// As JSON; none if it is not set.
+    pub(super) after: Option<String>,
+}
+
+/// A script that was deleted.
+#[derive(Object)]
+#[oai(rename = "DeletedScript")]
+pub(super) struct Trashed {
+    pub(super) id: Text<ScriptId>,
+    pub(super) name: String,
+    pub(super) version: u32,
+    pub(super) deleted_at: Text<Timestamp>,
+    /// Empty if that is not known.
+    pub(super) deleted_by: String,
+    /// When it is removed for good.
+    pub(super) purged_at: Text<Timestamp>,
+}
+
+/// Scripts that were deleted, last deleted first.
+#[derive(Object)]
+pub(super) struct DeletedScripts {
+    pub(super) items: Vec<Trashed>,
 }
 
 /// One version of a script, which never changes.
@@ -209,6 +293,10 @@ impl From<NewScript> for script::NewScript {
 
 impl Script {
     pub(super) fn new(script: script::Script, version: Option<script::Version>) -> Self {
+        let warnings = version.as_ref().map(|version| {
+            let found = danger::warnings(version.language, &version.source).into_iter();
+            found.map(|it| Warning { line: it.line, message: it.message.to_owned() }).collect()
+        });
         let version = version.map(Version::from);
         let (source, limits, priority) = match &version {
             Some(it) => (Some(it.source.clone()), Some(it.limits.clone()), Some(it.priority)),
@@ -234,6 +322,7 @@ impl Script {
             forked_from: script
                 .forked_from
                 .map(|(id, version)| ForkedFrom { script_id: Text(id), version }),
+            warnings,
             hit: None,
             owner: script.owner.map(Text),
             created_at: Text(script.created_at),
@@ -269,6 +358,42 @@ impl From<script::Version> for Version {
             message: version.message,
             content_sha256: version.content.to_string(),
             created_at: Text(version.created_at),
+        }
+    }
+}
+
+impl From<script::Diff> for Diff {
+    fn from(diff: script::Diff) -> Self {
+        let line = |line: script::DiffLine| DiffLine {
+            old: line.old.map(|number| number as u64),
+            new: line.new.map(|number| number as u64),
+            text: line.text,
+        };
+        let hunk = |hunk: Vec<_>| hunk.into_iter().map(line).collect();
+        let setting =
+            |it: script::Setting| Setting { name: it.name, before: it.before, after: it.after };
+        Self {
+            from: diff.from,
+            to: diff.to,
+            is_same: diff.is_same,
+            added: diff.added as u64,
+            removed: diff.removed as u64,
+            hunks: diff.hunks.into_iter().map(hunk).collect(),
+            omitted: diff.omitted as u64,
+            settings: diff.settings.into_iter().map(setting).collect(),
+        }
+    }
+}
+
+impl From<script::Deleted> for Trashed {
+    fn from(deleted: script::Deleted) -> Self {
+        Self {
+            purged_at: Text(deleted.purged_at()),
+            id: Text(deleted.script.id),
+            name: deleted.script.name,
+            version: deleted.script.version,
+            deleted_at: Text(deleted.at),
+            deleted_by: deleted.by,
         }
     }
 }
