@@ -1,5 +1,6 @@
 //! Scripts: source text in a language, with versions that never change.
 
+mod check;
 mod content;
 pub mod danger;
 mod diff;
@@ -10,29 +11,33 @@ mod older;
 mod schema;
 mod search;
 mod sight;
+mod starter;
 mod status;
 mod trash;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    content::Content,
-    diff::{Diff, DiffLine, Setting},
-    language::{Language, UnknownLanguage},
-    new::NewScript,
-    schema::{SCHEMA_MAX, is_secret},
-    search::{Found, Hit, Place, Search, Sort, UnknownSort},
-    status::{Status, UnknownStatus, UnknownVisibility, Visibility},
-    trash::TRASH_DAYS,
-};
 pub(crate) use self::{
+    check::Checks,
     new::is_line,
     older::{DeletedV1, ScriptV1, VersionV1, VersionV2},
     schema::{Schema, hide_secrets},
     search::Library,
     sight::Sight,
     trash::sweep,
+};
+pub use self::{
+    check::Problem,
+    content::Content,
+    diff::{Diff, DiffLine, Setting},
+    language::{Language, UnknownLanguage},
+    new::NewScript,
+    schema::{SCHEMA_MAX, is_secret},
+    search::{Found, Hit, Place, Search, Sort, UnknownSort},
+    starter::Starter,
+    status::{Status, UnknownStatus, UnknownVisibility, Visibility},
+    trash::TRASH_DAYS,
 };
 use crate::{
     Automa, Error, Result,
@@ -144,9 +149,11 @@ impl<'a> Scripts<'a> {
         self.actor.require(Permission::WriteScripts)?;
         let new = new.checked().await?;
         let clock = &*self.automa.clock;
-        let now = clock.now();
+        let (id, now) = (ScriptId::generate(clock), clock.now());
+        let version = new.clone().version(id, 1, self.actor.name.clone(), now);
+        let status = new.status_after(None, &self.problems(&version).await)?;
         let script = Script {
-            id: ScriptId::generate(clock),
+            id,
             name: new.name.clone(),
             description: new.description.clone(),
             tags: new.tags.clone(),
@@ -155,11 +162,10 @@ impl<'a> Scripts<'a> {
             owner: self.actor.user,
             created_at: now,
             updated_at: now,
-            status: new.status.unwrap_or(Status::Active),
+            status,
             visibility: new.visibility.unwrap_or(Visibility::Public),
             forked_from: None,
         };
-        let version = new.version(script.id, 1, self.actor.name.clone(), now);
         self.add(script, version).await
     }
 
@@ -192,6 +198,7 @@ impl<'a> Scripts<'a> {
         let clock = &*self.automa.clock;
         let now = clock.now();
         let (author, sight) = (self.actor.name.clone(), self.sight());
+        let problems = self.problems(&new.clone().version(id, 0, author.clone(), now)).await;
         let changed = Entry::new(clock, self.actor, Action::ScriptChanged(id));
         let change = move |change: &mut Change| {
             let (old, newest) = diff::find_to_change(change, sight, id, read)?;
@@ -200,18 +207,23 @@ impl<'a> Scripts<'a> {
                 let reason = "is for its owner and admins to change";
                 return Err(Error::Invalid(vec![FieldError::new("visibility", reason)]));
             }
+            let is_same = new.is_as(&newest);
+            // Whoever forced it once need not force it again to rename it.
+            let is_settled = is_same && old.status == Status::Active;
+            let found = if is_settled { &[][..] } else { &problems };
+            let status = new.status_after(Some(old.status), found)?;
             let mut script = Script {
                 name: new.name.clone(),
                 description: new.description.clone(),
                 tags: new.tags.clone(),
                 language: new.language,
                 updated_at: now,
-                status: new.status.unwrap_or(old.status),
+                status,
                 visibility,
                 ..old
             };
             let mut entry = changed.clone();
-            if !new.is_as(&newest) {
+            if !is_same {
                 script.version += 1;
                 entry.action = Action::ScriptVersionAdded(id, script.version);
                 let version = new.clone().version(id, script.version, author.clone(), now);
@@ -225,13 +237,18 @@ impl<'a> Scripts<'a> {
         self.automa.store.write(change).await
     }
 
-    /// Says what a script is good for.
+    /// Says what a script is good for. One that its language cannot read becomes active only with
+    /// `force`.
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
-    pub async fn set_status(&self, id: ScriptId, status: Status) -> Result<Script> {
+    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Invalid`], and the store's.
+    pub async fn set_status(&self, id: ScriptId, status: Status, force: bool) -> Result<Script> {
         self.actor.require(Permission::WriteScripts)?;
+        if status == Status::Active && !force {
+            let newest = self.get(id)?.version;
+            new::check_active(&self.check(id, newest).await?)?;
+        }
         let (clock, sight) = (&*self.automa.clock, self.sight());
         let now = clock.now();
         let entry = Entry::new(clock, self.actor, Action::ScriptStatusChanged(id, status));

@@ -148,6 +148,7 @@ fn every_operation_answers_as_described() {
         }
         let body = json!({ "version": 1 });
         tour.call(&client, Method::POST, &format!("{script}/fork"), body).await;
+        tour.call(&client, get.clone(), &v1("scripts/starters"), nothing.clone()).await;
         tour.call(&client, get.clone(), &format!("{script}/diff?from=1&to=1"), nothing.clone())
             .await;
         let body = json!({ "to": 1, "version": 1 });

@@ -311,6 +311,8 @@ async fn scripts(client: &Client) -> Vec<(String, &'static str)> {
     };
     put("echo one\n# something else\ncurl https://example.com/install | sh\necho a line that goes on and on, further than a telephone is wide\n", 8).await;
     put("echo one\n# something else\necho two\n", 9).await;
+    let broken = json!({ "name": "broken", "language": "python", "source": "import os\nif os:\n" });
+    let broken = client.post("/api/v1/scripts", broken).await.json(201);
     let gone = client.post("/api/v1/scripts", body).await.json(201);
     client.delete(&format!("/api/v1/scripts/{}", gone["id"].as_str().unwrap())).await.is(204);
     vec![
@@ -320,6 +322,8 @@ async fn scripts(client: &Client) -> Vec<(String, &'static str)> {
         (format!("{fork}/diff?from=1&to=1"), "script-unchanged"),
         (format!("{fork}/settings"), "script-settings"),
         ("/scripts/deleted".to_owned(), "scripts-deleted"),
+        ("/scripts/new?starter=e-mail".to_owned(), "script-starter"),
+        (format!("/scripts/{}", broken["id"].as_str().unwrap()), "script-broken"),
         ("/scripts?q=pg_dump&mine=yes".to_owned(), "scripts-found"),
         ("/scripts?q=nowhere&tag=backup&language=bash&status=draft".to_owned(), "scripts-no-match"),
         (path, "script-deprecated"),

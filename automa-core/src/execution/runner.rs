@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use automa_sandbox::{Protection, UsageHistory};
+use automa_sandbox::{Child, Command, Protection, UsageHistory};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -172,6 +172,11 @@ impl Runner {
     /// Whether sandboxes can be started.
     pub(crate) fn health(&self) -> EngineHealth {
         self.running.sandboxes.health()
+    }
+
+    /// Starts a sandbox that is for no execution, as soon as a slot is free.
+    pub(crate) async fn spawn(&self, command: impl Fn() -> Result<Command>) -> Result<Child> {
+        self.running.sandboxes.spawn(command).await
     }
 
     /// What this host enforces.

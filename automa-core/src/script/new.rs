@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Content, Language, SOURCE_MAX, Schema, Status, Version, Visibility};
+use super::{Content, Language, Problem, SOURCE_MAX, Schema, Status, Version, Visibility};
 use crate::{
-    Result, blocking,
+    Error, Result, blocking,
     error::FieldError,
     execution::{DispatchRules, LimitsRequest},
     id::ScriptId,
@@ -41,6 +41,9 @@ pub struct NewScript {
     pub dispatch: DispatchRules,
     /// See [`Version::message`].
     pub message: String,
+    /// Makes it active although its language cannot read it. Without, a new one of which no status is
+    /// told becomes a draft, and everything else is refused.
+    pub force: bool,
 }
 
 impl NewScript {
@@ -58,6 +61,20 @@ impl NewScript {
             limits: LimitsRequest::default(),
             dispatch: DispatchRules::default(),
             message: String::new(),
+            force: false,
+        }
+    }
+
+    /// What it is good for from now on, after what it was.
+    pub(super) fn status_after(&self, old: Option<Status>, problems: &[Problem]) -> Result<Status> {
+        let is_broken = !problems.is_empty() && !self.force;
+        match self.status.or(old) {
+            None if is_broken => Ok(Status::Draft),
+            Some(Status::Active) if is_broken => {
+                check_active(problems)?;
+                Ok(Status::Active)
+            }
+            status => Ok(status.unwrap_or(Status::Active)),
         }
     }
 
@@ -124,6 +141,13 @@ impl NewScript {
                 &version.dispatch,
             )
     }
+}
+
+/// Refuses to make active what its language cannot read.
+pub(super) fn check_active(problems: &[Problem]) -> Result<()> {
+    let Some(Problem { line, message, .. }) = problems.first() else { return Ok(()) };
+    let reason = format!("cannot be read: line {line}: {message}; mend it, or make it a draft");
+    Err(Error::Invalid(vec![FieldError::new("source", reason)]))
 }
 
 /// Text that shows as one line, of 1 to `most` characters.

@@ -131,7 +131,7 @@ async fn only_an_active_script_runs_unattended() {
     assert_eq!(numbers, [2, 1]);
     assert!(matches!(scheduled(Some(3)), Err(Error::NotFound { kind: "version", .. })));
     for status in [Status::Draft, Status::Deprecated] {
-        assert_eq!(scripts.set_status(id, status).await.unwrap().status, status);
+        assert_eq!(scripts.set_status(id, status, false).await.unwrap().status, status);
         let error = scheduled(None).unwrap_err();
         let said =
             format!("the script `hello` is {status}, and only active scripts run unattended");
@@ -140,7 +140,7 @@ async fn only_an_active_script_runs_unattended() {
     // What says nothing of it leaves it; what is so already is no change.
     let script = scripts.update(id, 2, hello()).await.unwrap();
     assert_eq!((script.version, script.status), (3, Status::Deprecated));
-    scripts.set_status(id, Status::Deprecated).await.unwrap();
+    scripts.set_status(id, Status::Deprecated, false).await.unwrap();
     let active = NewScript { status: Some(Status::Active), ..hello() };
     assert_eq!(scripts.update(id, 3, active).await.unwrap().version, 3);
     assert!(scheduled(None).is_ok());

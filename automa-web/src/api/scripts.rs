@@ -18,8 +18,8 @@ use poem_openapi::{
 
 pub(crate) use self::shape::Limits;
 use self::shape::{
-    DeletedScripts, Diff, Fork, NewScript, NewStatus, Rollback, Script, ScriptPage, Version,
-    VersionPage,
+    DeletedScripts, Diff, Fork, NewScript, NewStatus, Rollback, Script, ScriptPage, Starters,
+    Version, VersionPage,
 };
 use super::{
     Tag,
@@ -145,7 +145,10 @@ impl ScriptsApi {
         id: Path<Text<ScriptId>>,
         Body(new): Body<NewStatus>,
     ) -> Result<Found, Problem> {
-        let script = automa.scripts(auth.actor()).set_status(id.0.0, new.status.0).await?;
+        let script = automa
+            .scripts(auth.actor())
+            .set_status(id.0.0, new.status.0, new.force.unwrap_or_default())
+            .await?;
         found(automa, &auth, script).await
     }
 
@@ -191,6 +194,15 @@ impl ScriptsApi {
             _ => problem,
         })?;
         found(automa, &auth, script).await
+    }
+
+    /// List scripts to begin with.
+    ///
+    /// Each is for a routine task, and runs as it is, without network.
+    #[oai(path = "/starters", method = "get", operation_id = "listStarters")]
+    async fn starters(&self, _auth: Auth) -> Json<Starters> {
+        let all = script::Starter::all().into_iter();
+        Json(Starters { items: all.map(Into::into).collect() })
     }
 
     /// List deleted scripts, last deleted first.
@@ -315,16 +327,25 @@ impl ScriptsApi {
 
 /// A script that was made, with its version.
 async fn created(automa: &Automa, auth: &Auth, script: script::Script) -> Result<Created, Problem> {
-    let version = automa.scripts(auth.actor()).version(script.id, script.version).await?;
     let (location, tag) = (format!("/api/v1/scripts/{}", script.id), tag(script.version));
-    Ok(Created::Created(Json(Script::new(script, Some(version))), location, tag))
+    Ok(Created::Created(Json(whole(automa, auth, script).await?), location, tag))
 }
 
 /// A script with its newest version.
 async fn found(automa: &Automa, auth: &Auth, script: script::Script) -> Result<Found, Problem> {
-    let version = automa.scripts(auth.actor()).version(script.id, script.version).await?;
     let tag = tag(script.version);
-    Ok(Found::Script(Json(Script::new(script, Some(version))), tag))
+    Ok(Found::Script(Json(whole(automa, auth, script).await?), tag))
+}
+
+/// A script with all that is told of one alone.
+async fn whole(automa: &Automa, auth: &Auth, script: script::Script) -> Result<Script, Problem> {
+    let scripts = automa.scripts(auth.actor());
+    let version = scripts.version(script.id, script.version).await?;
+    if script.status != Status::Draft {
+        return Ok(Script::new(script, Some(version)));
+    }
+    let problems = scripts.check(script.id, script.version).await?;
+    Ok(Script::new(script, Some(version)).checked(&problems))
 }
 
 /// A user, by id or as who asks.

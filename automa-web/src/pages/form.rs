@@ -43,6 +43,12 @@ impl Typed {
         self.get(name).replace("\r\n", "\n")
     }
 
+    /// The same, and of another form what this has not.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// Puts a value in, for forms that were not sent yet.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.push((name.to_owned(), value.into()));

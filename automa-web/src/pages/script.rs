@@ -2,6 +2,8 @@
 
 mod pane;
 
+use std::sync::Arc;
+
 use askama::Template;
 use automa_core::{
     Automa, Error,
@@ -176,7 +178,7 @@ pub(super) async fn set_status(
         .get("status")
         .parse()
         .map_err(|error: UnknownStatus| Problem::invalid_field("status", error.to_string()))?;
-    let script = automa.scripts(&caller.actor).set_status(super::id(&id)?, status).await?;
+    let script = automa.scripts(&caller.actor).set_status(super::id(&id)?, status, false).await?;
     Ok(see_other(&format!("/scripts/{}/settings", script.id)))
 }
 
@@ -201,7 +203,12 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (script, newest) = newest(automa, &caller, &id).await?;
-    page(request, &caller, script, &newest, Pane::code(&newest))
+    let problems = match script.status {
+        // Others were checked when they became what they are.
+        Status::Draft => automa.scripts(&caller.actor).check(script.id, newest.number).await?,
+        _ => Arc::default(),
+    };
+    page(request, &caller, script, &newest, Pane::code(&newest).with(problems))
 }
 
 /// Shows one version.
@@ -398,7 +405,13 @@ pub(super) mod tests {
             ),
             (
                 "script-draft",
-                page(draft, &version, Pane::code(&version), all, (&nothing, Problems::default())),
+                page(
+                    draft,
+                    &version,
+                    Pane::code(&version).with(pane::tests::problems()),
+                    all,
+                    (&nothing, Problems::default()),
+                ),
             ),
             (
                 "script-run-refused",

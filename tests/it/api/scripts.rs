@@ -268,3 +268,78 @@ fn a_private_script_is_its_owners_and_a_copy_is_ones_own() {
         ann.get(&format!("/api/v1/scripts/{}", copied["id"].as_str().unwrap())).await.is(404);
     });
 }
+
+#[test]
+fn what_a_language_cannot_read_is_told_and_kept_from_being_active() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        for (language, source, line) in [
+            ("bash", "echo one\nif true; then\n  echo two\n}\n", 4),
+            ("python", "import os\nprint('x'\n", 2),
+            ("python", "x = '\u{0}'\n", 1),
+        ] {
+            let body = |status: Option<&str>, force| {
+                json!({
+                    "name": "broken", "language": language, "source": source,
+                    "status": status, "force": force,
+                })
+            };
+            let saved = client.post("/api/v1/scripts", body(None, false)).await.json(201);
+            assert_eq!(saved["status"], "draft", "{source:?}");
+            assert_eq!(saved["problems"][0]["line"], line, "{saved:#}");
+            let refused =
+                client.post("/api/v1/scripts", body(Some("active"), false)).await.problem(422);
+            assert_eq!(refused["errors"][0]["field"], "source", "{refused:#}");
+            let path = format!("/api/v1/scripts/{}", saved["id"].as_str().unwrap());
+            let activate = |force| json!({ "status": "active", "force": force });
+            client.post(&format!("{path}/status"), activate(false)).await.is(422);
+            let forced = client.post(&format!("{path}/status"), activate(true)).await.json(200);
+            assert_eq!(forced["status"], "active");
+            client.post("/api/v1/scripts", body(Some("active"), true)).await.is(201);
+        }
+        // What is right is active and told so; nothing of it was run.
+        let right =
+            json!({ "name": "right", "language": "bash", "source": "exit 3", "status": "draft" });
+        let right = client.post("/api/v1/scripts", right).await.json(201);
+        assert_eq!((&right["problems"], &right["status"]), (&json!([]), &json!("draft")));
+        assert_eq!(client.get("/api/v1/executions").await.json(200)["items"], json!([]));
+    });
+}
+
+/// Each does what it says, as it is, without network.
+#[test]
+fn every_starter_runs_as_it_is() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let starters = client.get("/api/v1/scripts/starters").await.json(200);
+        for starter in starters["items"].as_array().unwrap() {
+            let id = starter["id"].as_str().unwrap();
+            let body = json!({
+                "name": starter["title"], "language": starter["language"], "source": starter["source"],
+                "description": starter["description"], "tags": starter["tags"],
+                "parameters_schema": starter["parameters_schema"], "status": "active",
+            });
+            let script = client.post("/api/v1/scripts", body).await.json(201);
+            let run = json!({ "script_id": script["id"] });
+            let ran = client.post("/api/v1/executions?wait=60", run).await.json(200);
+            assert_eq!(ran["state"], "succeeded", "{id}: {ran:#}");
+            let result = &ran["result"];
+            let part = match id {
+                "data-processing" => ("/sums", json!({ "north": 12.0, "south": 4.0 })),
+                "e-mail" => ("/sent", json!(false)),
+                "scraping" => ("/links/1/address", json!("https://example.com/two")),
+                "monitoring" => ("/problems", json!(0)),
+                "report" => ("/total", json!(45.0)),
+                "backup" => ("/files", json!(1)),
+                other => panic!("what {other} leaves is not checked"),
+            };
+            assert_eq!(result.pointer(part.0), Some(&part.1), "{id}: {result:#}");
+            let path = format!("/api/v1/executions/{}/artifacts", ran["id"].as_str().unwrap());
+            let left = client.get(&path).await.json(200)["items"].as_array().unwrap().len();
+            let files = usize::from(!matches!(id, "scraping" | "monitoring"));
+            assert_eq!(left, files, "{id}");
+        }
+    });
+}

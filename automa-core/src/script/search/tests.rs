@@ -122,7 +122,7 @@ async fn a_private_script_is_there_for_its_owner_and_admins_alone() {
     let scripts = automa.scripts(&other);
     for refused in [
         scripts.update(id, 1, new("x", "x")).await.map(drop),
-        scripts.set_status(id, Status::Draft).await.map(drop),
+        scripts.set_status(id, Status::Draft, false).await.map(drop),
         scripts.fork(id, None).await.map(drop),
         scripts.delete(id).await,
     ] {

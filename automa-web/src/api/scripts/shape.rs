@@ -63,6 +63,9 @@ pub(super) struct NewScript {
     pub(super) visibility: Option<OneOf<Visibility>>,
     /// What is new in this version: at most 500 characters.
     pub(super) message: Option<String>,
+    /// Makes it `active` although its language cannot read it. Without, a new one of which no status
+    /// is told becomes a `draft`, and everything else is refused.
+    pub(super) force: Option<bool>,
     /// For a change: the version that was read. If there is a newer one, nothing is changed.
     pub(super) version: Option<u32>,
 }
@@ -100,6 +103,9 @@ pub(super) struct Script {
     /// What it began as a copy of.
     #[oai(skip_serializing_if_is_none)]
     pub(super) forked_from: Option<ForkedFrom>,
+    /// Of a draft: what its language cannot read in its source.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) problems: Option<Vec<SyntaxProblem>>,
     /// What in its source would do harm outside of a sandbox. Not in lists.
     #[oai(skip_serializing_if_is_none)]
     pub(super) warnings: Option<Vec<Warning>>,
@@ -144,6 +150,8 @@ pub(super) struct Fork {
 #[derive(Object)]
 pub(super) struct NewStatus {
     pub(super) status: OneOf<Status>,
+    /// Makes it `active` although its language cannot read it.
+    pub(super) force: Option<bool>,
 }
 
 /// A version to go back to.
@@ -153,6 +161,37 @@ pub(super) struct Rollback {
     pub(super) to: u32,
     /// The version that was read. If there is a newer one, nothing is changed.
     pub(super) version: Option<u32>,
+}
+
+/// Something in a source that its language cannot read.
+#[derive(Object)]
+pub(super) struct SyntaxProblem {
+    /// The line, from 1.
+    pub(super) line: u32,
+    /// The character in the line, from 1.
+    pub(super) column: Option<u32>,
+    /// What is wrong, in the words of the language.
+    pub(super) message: String,
+}
+
+/// A script to begin with.
+#[derive(Object)]
+#[oai(rename = "Starter")]
+pub(super) struct Starter {
+    /// Its name in addresses.
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) description: String,
+    pub(super) tags: Vec<String>,
+    pub(super) language: OneOf<Language>,
+    pub(super) source: String,
+    pub(super) parameters_schema: Option<Value>,
+}
+
+/// Scripts to begin with.
+#[derive(Object)]
+pub(super) struct Starters {
+    pub(super) items: Vec<Starter>,
 }
 
 /// Something in a source that would do harm outside of a sandbox.
@@ -287,6 +326,7 @@ impl From<NewScript> for script::NewScript {
             status: new.status.map(|status| status.0),
             visibility: new.visibility.map(|visibility| visibility.0),
             message: new.message.unwrap_or_default(),
+            force: new.force.unwrap_or_default(),
         }
     }
 }
@@ -322,11 +362,38 @@ impl Script {
             forked_from: script
                 .forked_from
                 .map(|(id, version)| ForkedFrom { script_id: Text(id), version }),
+            problems: None,
             warnings,
             hit: None,
             owner: script.owner.map(Text),
             created_at: Text(script.created_at),
             updated_at: Text(script.updated_at),
+        }
+    }
+}
+
+impl Script {
+    /// The same with what its language cannot read.
+    pub(super) fn checked(self, problems: &[script::Problem]) -> Self {
+        let problem = |it: &script::Problem| SyntaxProblem {
+            line: it.line,
+            column: it.column,
+            message: it.message.clone(),
+        };
+        Self { problems: Some(problems.iter().map(problem).collect()), ..self }
+    }
+}
+
+impl From<script::Starter> for Starter {
+    fn from(starter: script::Starter) -> Self {
+        Self {
+            id: starter.id.to_owned(),
+            title: starter.title,
+            description: starter.description,
+            tags: starter.tags,
+            language: OneOf(starter.language),
+            source: starter.source.to_owned(),
+            parameters_schema: serde_json::from_str(&starter.parameters_schema).ok(),
         }
     }
 }

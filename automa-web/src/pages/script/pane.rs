@@ -1,10 +1,12 @@
 //! What the large panel of a script's page shows.
 
+use std::sync::Arc;
+
 use automa_core::{
     id::ScriptId,
     page::Page,
     script::{
-        Diff, DiffLine, Language, Version,
+        Diff, DiffLine, Language, Problem, Version,
         danger::{Warning, warnings},
     },
 };
@@ -31,6 +33,7 @@ pub(super) struct Code {
     pub(super) author: String,
     pub(super) at: Timestamp,
     pub(super) message: String,
+    pub(super) problems: Arc<[Problem]>,
     pub(super) warnings: Vec<Warning>,
     pub(super) listing: Listing,
 }
@@ -75,9 +78,18 @@ impl Pane {
             author: author.clone(),
             at: *created_at,
             message: message.clone(),
+            problems: Arc::default(),
             warnings: warnings(*language, source),
             listing: Listing::code(format!("Source of version {number}"), *language, source),
         })
+    }
+
+    /// The same with what its language cannot read.
+    pub(super) fn with(self, problems: Arc<[Problem]>) -> Self {
+        match self {
+            Self::Code(code) => Self::Code(Code { problems, ..code }),
+            other => other,
+        }
     }
 
     pub(super) fn versions(id: ScriptId, page: Page<Version>) -> Self {
@@ -127,6 +139,11 @@ pub(super) mod tests {
 
     use super::*;
     use crate::pages::samples;
+
+    pub(in crate::pages::script) fn problems() -> Arc<[Problem]> {
+        let message = format!("invalid syntax near {}", samples::HOSTILE);
+        [Problem { line: 3, column: Some(7), message }].into()
+    }
 
     pub(in crate::pages::script) fn diff() -> Diff {
         let line = |old, new, text: &str| DiffLine { old, new, text: text.to_owned() };

@@ -6,7 +6,7 @@ use automa_core::{
     actor::Permission,
     execution::LimitsRequest,
     id::ScriptId,
-    script::{Language, NewScript, Script, Status, Version, Visibility},
+    script::{Language, NewScript, Script, Starter, Status, Version, Visibility},
 };
 use poem::{
     Request, Response, handler,
@@ -49,6 +49,8 @@ struct FormPage {
     limits: LimitsFields,
     dispatch: DispatchFields,
     problems: Vec<String>,
+    /// What a new script can begin with.
+    starters: Vec<Starter>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +116,7 @@ impl FormPage {
             limits: LimitsFields::new(typed, all, &LimitsRequest::default()),
             dispatch: DispatchFields::new(typed, all),
             problems: problems.rest(),
+            starters: Starter::all(),
         }
     }
 
@@ -144,6 +147,7 @@ fn read(typed: &Typed, problems: &mut Problems) -> NewScript {
         status: typed.get("status").parse().ok(),
         visibility: typed.get("visibility").parse().ok(),
         message: typed.line("message").to_owned(),
+        force: typed.has("force"),
         limits: limits::read(typed, problems),
         dispatch: dispatch::read(typed, problems),
         ..NewScript::new(typed.line("name"), language(typed, problems), typed.text("source"))
@@ -164,7 +168,7 @@ fn typed(script: &Script, version: &Version) -> Typed {
     dispatch::typed(limits::typed(typed, &version.limits), &version.dispatch)
 }
 
-/// Shows the form for a new script; with `?example` it holds one.
+/// Shows the form for a new script; with `?example` it holds one, with `?starter` that of this id.
 #[handler]
 #[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
 pub(in crate::pages) fn blank(
@@ -179,6 +183,15 @@ pub(in crate::pages) fn blank(
         .with("visibility", Visibility::Public.name());
     if query.has("example") {
         typed = typed.with("name", "hello").with("source", HELLO);
+    }
+    if let Some(starter) = pages::named(query.get("starter"), "starter", Starter::find)? {
+        typed = typed
+            .with("name", starter.title)
+            .with("description", starter.description)
+            .with("tags", starter.tags.join(", "))
+            .with("source", starter.source)
+            .with("parameters_schema", starter.parameters_schema);
+        typed = Typed::default().with("language", starter.language.name()).and(typed);
     }
     let frame = pages::frame(request, &caller, "New script", Place::Scripts);
     render(&FormPage::new(frame, None, &typed, Problems::default()))
