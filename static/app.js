@@ -91,9 +91,9 @@ function follow(log) {
   const button = document.getElementById("follow");
   const fresh = document.getElementById("fresh");
   const live = document.getElementById("live");
-  let on = true, held = [], missed = 0, next = Number(log.dataset.next);
+  let on = true, held = [], missed = 0, next = Number(log.dataset.next), top = 0;
   const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
-  const last = () => { log.scrollTop = log.scrollHeight; };
+  const last = () => { log.scrollTop = log.scrollHeight; top = log.scrollTop; };
   const note = (text) => { if (live) live.textContent = text; };
 
   function show(rows) {
@@ -114,6 +114,8 @@ function follow(log) {
   function lines(event) {
     const rows = [...parsed(event.data).children];
     next = Number(event.lastEventId) + 1;
+    // Who scrolls up is told of that a moment later, and may not be taken back until then.
+    if (on && log.scrollTop < top - 24) set(false);
     if (on) { show(rows); last(); return; }
     // Nothing moves under the eyes of who has scrolled up or selects text.
     held = held.concat(rows).slice(-MOST);

@@ -5,7 +5,7 @@ mod socket;
 use std::{
     io::{self, Write as _},
     mem,
-    ops::Range,
+    ops::{Range, RangeInclusive},
 };
 
 use automa_core::{
@@ -14,7 +14,7 @@ use automa_core::{
     event::Event,
     execution::{
         Execution, Follow, ResultValue,
-        log::{LogReader, Window},
+        log::{Cut, Ending, LogReader, Window},
     },
     id::{ExecutionId, SessionId},
 };
@@ -24,7 +24,7 @@ use flate2::{Compression, write::GzEncoder};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 pub(crate) use self::socket::execution_socket;
-use crate::{auth::Caller, blocking, lifecycle::Stop, problem::Problem, range};
+use crate::{auth::Caller, blocking, filters::grouped, lifecycle::Stop, problem::Problem, range};
 
 /// Something that happened to an execution that is followed.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Following {
     }
 }
 
-/// Some of the bytes that a log has now, in pieces.
+/// Some of the bytes that a log has, in pieces. None of them may have been cut.
 pub(crate) fn raw(
     log: LogReader,
     range: Range<u64>,
@@ -114,13 +114,57 @@ pub(crate) fn raw(
     range::pieces(range, move |range| log.raw(range).map_err(io::Error::other))
 }
 
+/// All bytes that a log has now, in pieces, with a line in the place of what was cut.
+pub(crate) fn text(
+    log: &LogReader,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
+    let log = log.frozen();
+    let (len, cut) = (log.raw_len(), log.cut());
+    let head = raw(log.clone(), 0..cut.map_or(len, |cut| cut.from));
+    let note = cut.map(|cut| Ok(Bytes::from(format!("[… {} …]\n", missing(cut)))));
+    let tail = raw(log, cut.map_or(len, |cut| cut.to)..len);
+    head.chain(stream::iter(note)).chain(tail)
+}
+
+/// Some lines of a log as text, as they are now.
+pub(crate) fn lines(
+    log: &LogReader,
+    lines: RangeInclusive<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
+    let log = log.frozen();
+    let last = *lines.end();
+    stream::try_unfold(*lines.start(), move |from| {
+        let log = log.clone();
+        async move {
+            let most = usize::try_from(last.saturating_sub(from).saturating_add(1));
+            let read = move || log.lines(from, most.unwrap_or(usize::MAX));
+            let window = blocking::run(read).await.map_err(io::Error::other)?;
+            let window = window.map_err(io::Error::other)?;
+            let mut text = String::new();
+            for line in window.lines.iter().filter(|line| line.n <= last) {
+                text.push_str(&line.text);
+                if line.ending == Ending::Newline {
+                    text.push('\n');
+                }
+            }
+            let over = from > last || window.lines.is_empty();
+            Ok::<_, io::Error>((!over).then_some((text.into(), window.next)))
+        }
+    })
+}
+
+/// What was cut, in words.
+pub(crate) fn missing(cut: Cut) -> String {
+    let (lines, bytes) = (grouped(cut.lines()), grouped(cut.bytes()));
+    format!("{lines} lines of {bytes} bytes were not kept")
+}
+
 /// The same, compressed (RFC 1952).
 pub(crate) fn gzip(
-    log: LogReader,
-    range: Range<u64>,
-) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    log: &LogReader,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static + use<> {
     let encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let begin = (Box::pin(raw(log, range)), encoder);
+    let begin = (Box::pin(text(log)), encoder);
     stream::try_unfold(Some(begin), |state| async move {
         let Some((mut pieces, mut encoder)) = state else { return Ok(None) };
         let Some(piece) = pieces.try_next().await? else {

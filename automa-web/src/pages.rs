@@ -85,8 +85,8 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/executions/:id/artifacts/:number", get(execution::artifact))
         .at("/executions/:id/events", get(execution::events))
         .at("/executions/:id/lines", get(execution::lines))
-        .at("/executions/:id/log.txt", get(execution::text))
-        .at("/executions/:id/log.gz", get(execution::gzip))
+        .at("/executions/:id/log.txt", get(log::plain))
+        .at("/executions/:id/log.gz", get(log::gzip))
         .around(errors_as_pages)
 }
 

@@ -9,7 +9,7 @@ use automa_tests::{
     server::Server,
 };
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::block_on;
 
@@ -177,5 +177,93 @@ fn a_large_log_is_packed_once_it_is_finished_and_reads_as_before() {
             assert!(tokio::time::Instant::now() < deadline, "its size is not noted");
             tokio::time::sleep(PAUSE).await;
         }
+    });
+}
+
+#[test]
+fn a_log_that_is_longer_than_is_kept_says_what_was_cut_wherever_it_is_read() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let body = json!({
+            "language": "bash", "source": "seq 1 200000",
+            "limits": { "output_bytes": 100_000 },
+        });
+        let ended = client.post("/api/v1/executions?wait=60", body).await.json(200);
+        assert_eq!(
+            (&ended["state"], &ended["output_bytes"]),
+            (&json!("succeeded"), &json!(1_288_895))
+        );
+        let id = ended["id"].as_str().unwrap();
+        let log = format!("/api/v1/executions/{id}/log");
+        let number = |value: &Value| value.as_u64().unwrap();
+
+        let window = client.get(&log).await.json(200);
+        let (total, cut) = (number(&window["total"]), &window["cut"]);
+        let (first, last) = (number(&cut["first"]), number(&cut["last"]));
+        assert_eq!(total, 200_000, "{window:#}");
+        assert_eq!(first, 10_185, "50,000 bytes of numbers");
+        let end = client.get(&format!("{log}?from={first}&limit=1000")).await.json(200);
+        assert_eq!(
+            (number(&end["lines"][0]["n"]), texts(&end)[0]),
+            (last + 1, &*(last + 1).to_string())
+        );
+        let across = client.get(&format!("{log}?from={}&limit=2", first - 1)).await.json(200);
+        assert_eq!(texts(&across), [(first - 1).to_string(), (last + 1).to_string()]);
+        assert_eq!(&end["cut"], cut);
+
+        let count = client.get(&format!("{log}/count?q=0000")).await.json(200);
+        assert_eq!((&count["next"], &count["more"]), (&json!(total + 1), &json!(false)));
+        assert_eq!(count["count"], 2, "10000 and 200000");
+        let found = client.get(&format!("{log}/find?q={first}&limit=1")).await.json(200);
+        assert_eq!((texts(&found).len(), &found["cut"]), (0, cut), "{found:#}");
+        let back = format!("{log}/find?q=1&direction=backward&from={last}&limit=1");
+        assert_eq!(texts(&client.get(&back).await.json(200)), [(first - 1).to_string()]);
+
+        let mut events = Events::at(&client, &format!("{log}/stream?from=5"), None).await;
+        let mut next = 5;
+        while let Some(event) = events.next().await {
+            for line in event.data["lines"].as_array().into_iter().flatten() {
+                if number(&line["n"]) != next {
+                    assert_eq!((next, number(&line["n"])), (first, last + 1));
+                    assert_eq!(&event.data["cut"], cut);
+                    next = last + 1;
+                }
+                next += 1;
+            }
+        }
+        assert_eq!(next, total + 1);
+
+        let raw = async |range: &str| {
+            let request = client.request(Method::GET, &log).header("accept", "text/plain");
+            let request = if range.is_empty() { request } else { request.header("range", range) };
+            send(request).await
+        };
+        let whole = raw("").await;
+        assert_eq!(whole.status, 200);
+        let missing = number(&cut["bytes"]);
+        let lines = |range: std::ops::RangeInclusive<u64>| {
+            range.flat_map(|n| [n.to_string(), "\n".to_owned()]).collect::<String>()
+        };
+        let text = whole.text();
+        let (head, rest) = text.split_once("[… ").unwrap();
+        assert_eq!(head, lines(1..=first - 1));
+        let (note, tail) = rest.split_once('\n').unwrap();
+        assert!(note.ends_with(" bytes were not kept …]"), "{note}");
+        assert_eq!(tail, lines(last + 1..=total));
+        assert_eq!(head.len() + tail.len() + usize::try_from(missing).unwrap(), 1_288_895);
+        // A part is on one side of it; where it is is told by its place in all that was written.
+        let from = head.len();
+        let before = raw(&format!("bytes={}-", from - 3)).await;
+        assert_eq!((before.status, before.body.len()), (206, 3));
+        assert_eq!(
+            before.header("content-range"),
+            format!("bytes {}-{}/1288895", from - 3, from - 1)
+        );
+        let behind = raw(&format!("bytes={from}-")).await;
+        assert_eq!((behind.status, behind.text()), (206, tail.to_owned()));
+        let place = u64::try_from(from).unwrap() + missing;
+        assert_eq!(behind.header("content-range"), format!("bytes {place}-1288894/1288895"));
+        assert_eq!(raw(&format!("bytes={from}-{}", from + 5)).await.status, 416);
     });
 }

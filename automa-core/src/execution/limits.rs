@@ -5,6 +5,7 @@ use std::{fmt::Display, time::Duration};
 use automa_sandbox::{Bytes, Limits};
 use serde::{Deserialize, Serialize};
 
+use super::log::Keep;
 use crate::error::FieldError;
 
 /// Longest time that can be asked for: a week.
@@ -34,7 +35,9 @@ pub struct LimitsRequest {
     pub memory_bytes: Option<u64>,
     /// Processes and threads at one time: 1 to 32,768.
     pub pids: Option<u32>,
-    /// Bytes of stdout and stderr together: 1 to 16 GiB.
+    /// Bytes of stdout and stderr together that the log keeps, of their beginning and their end: 1 to
+    /// 16 GiB. Whoever writes more goes on, and the log says what it has cut; what writes 64 times as
+    /// much, and 1 GiB at least, is ended.
     pub output_bytes: Option<u64>,
     /// Size of the temporary file system, which holds the script too: 64 KiB to 64 GiB.
     pub tmp_bytes: Option<u64>,
@@ -55,7 +58,7 @@ impl LimitsRequest {
         }
     }
 
-    /// What a sandbox is given: these limits over the defaults.
+    /// These limits over the defaults.
     #[must_use]
     pub fn limits(&self) -> Limits {
         let default = Limits::default();
@@ -69,6 +72,18 @@ impl LimitsRequest {
             tmp: self.tmp_bytes.map_or(default.tmp, Bytes),
             ..default
         }
+    }
+
+    /// How much of the log is kept: as much of its beginning as of its end.
+    pub(crate) fn keep(&self) -> Keep {
+        Keep::both_ends(self.limits().output.0)
+    }
+
+    /// What its sandbox is given: these limits, and of output what nobody writes who means to be read.
+    pub(crate) fn sandbox(&self) -> Limits {
+        let limits = self.limits();
+        let output = Bytes(limits.output.0.saturating_mul(64).max(1 << 30));
+        Limits { output, ..limits }
     }
 
     /// Names each limit that is out of its bounds.
@@ -181,6 +196,13 @@ mod tests {
     #[test]
     fn nothing_asked_for_is_the_default() {
         assert_eq!(LimitsRequest::default().limits(), Limits::default());
+        let output = |bytes| {
+            let limits = LimitsRequest { output_bytes: Some(bytes), ..LimitsRequest::default() };
+            let Keep { head_bytes, tail_bytes } = limits.keep();
+            (head_bytes, tail_bytes, limits.sandbox().output)
+        };
+        assert_eq!(output(101), (50, 51, Bytes(1 << 30)));
+        assert_eq!(output(16 << 30), (8 << 30, 8 << 30, Bytes(1 << 40)));
         let share = LimitsRequest { cpus: Some(1.2345), ..LimitsRequest::default() };
         assert_eq!(share.limits().cpu_millis, 1235);
     }

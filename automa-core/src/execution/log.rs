@@ -24,6 +24,12 @@
 //! returns included: **this is hostile text, and who shows it escapes it**. The exact bytes are had
 //! from [`LogReader::raw`].
 //!
+//! # What is kept
+//!
+//! Everything, unless [`LogOptions::keep`] says otherwise: then a log out of which more was written
+//! keeps its beginning and its end, and [`Cut`] says which lines are missing. Lines keep their numbers
+//! and bytes their places. Whoever follows and has fallen behind what was cut goes on after it.
+//!
 //! # What is promised
 //!
 //! - A viewer sees lines once [`LogWriter::flush`] has given them to the kernel: they survive this
@@ -74,6 +80,7 @@ mod body;
 mod find;
 mod format;
 mod index;
+mod keep;
 mod line;
 mod mask;
 mod pack;
@@ -91,6 +98,7 @@ mod tests;
 pub(crate) use self::pack::PACK_MIN;
 pub use self::{
     find::{Count, Direction, Found},
+    keep::Keep,
     line::LINE_MAX,
     mask::{Mask, MaskError, PATTERNS_MAX, SECRET_MIN},
     pack::pack,
@@ -139,25 +147,60 @@ pub struct Window {
     pub total: u64,
     /// Whether the log is finished, so that `total` is final.
     pub complete: bool,
+    /// Lines that were cut out of the log: no window has them.
+    pub cut: Option<Cut>,
+}
+
+/// Lines that were cut out of a log, as more was written than is [kept](Keep). Numbers of lines and
+/// places of bytes are those in the whole output. A line whose end was cut was cut, though its
+/// beginning may still be among the raw bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Cut {
+    /// The number of the first.
+    pub first: u64,
+    /// The number of the last.
+    pub last: u64,
+    /// The first raw byte that is missing.
+    pub from: u64,
+    /// The first raw byte behind them that is there.
+    pub to: u64,
+}
+
+impl Cut {
+    /// How many lines.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.last + 1 - self.first
+    }
+
+    /// How many raw bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.to - self.from
+    }
 }
 
 /// What a finished log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// How many lines.
+    /// How many lines, those that were cut included.
     pub lines: u64,
-    /// How many bytes of standard output, after masking.
+    /// How many bytes of standard output, after masking, those that were cut included.
     pub stdout_bytes: u64,
-    /// How many bytes of standard error, after masking.
+    /// How many bytes of standard error, likewise.
     pub stderr_bytes: u64,
     /// How large the file is, in bytes.
     pub file_bytes: u64,
-    /// Whether output is missing: its limit was reached, or the log is what a crash left.
+    /// Whether output is missing: its limit was reached, lines were cut, or the log is what a crash
+    /// left.
     pub truncated: bool,
+    /// Lines that were cut.
+    pub cut: Option<Cut>,
 }
 
 impl Summary {
-    /// How many bytes of output, after masking: what [`LogReader::raw`] gives.
+    /// How many bytes of output, after masking: as many as [`LogReader::raw`] gives, but for those that
+    /// were cut.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.stdout_bytes + self.stderr_bytes

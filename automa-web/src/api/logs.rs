@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use automa_core::{
     Automa, Error,
-    execution::log::{Direction, Found, Line, Search, WINDOW_LINES, Window},
+    execution::log::{Cut, Direction, Found, Line, Search, WINDOW_LINES, Window},
     id::ExecutionId,
 };
 use automa_sandbox::Stream;
@@ -48,6 +48,18 @@ struct LogLine {
     text: String,
 }
 
+/// Lines that were cut out of a log, as more was written than is kept (`limits.output_bytes`).
+/// Lines keep their numbers, and raw bytes their places.
+#[derive(Debug, Clone, Copy, Object, Serialize)]
+struct LogCut {
+    /// The number of the first.
+    first: u64,
+    /// The number of the last.
+    last: u64,
+    /// How many raw bytes are missing.
+    bytes: u64,
+}
+
 /// Some lines of a log.
 #[derive(Debug, Object, Serialize)]
 pub(crate) struct LogWindow {
@@ -58,6 +70,10 @@ pub(crate) struct LogWindow {
     total: u64,
     /// Whether these are all there will be.
     complete: bool,
+    /// Lines that are in no answer, because they were cut out of the log.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<LogCut>,
 }
 
 /// What a stream of a log sends.
@@ -77,7 +93,9 @@ impl LogsApi {
     /// Read a log.
     ///
     /// As JSON, up to 1,000 lines at a time. With `Accept: text/plain`, the raw bytes of both streams,
-    /// as they were written; with `Range`, a part of them, for example what came since.
+    /// as they were written; with `Range`, a part of them, for example what came since. Where some were
+    /// cut, the whole has a line that says so, and a part ends before it or begins behind it: which it
+    /// is says `Content-Range`.
     #[oai(path = "/:id/log", method = "get", operation_id = "readLog")]
     #[expect(clippy::too_many_arguments, reason = "each is one part of the request")]
     async fn log(
@@ -166,15 +184,22 @@ fn text(document: &impl Serialize) -> String {
 
 impl From<Window> for LogWindow {
     fn from(window: Window) -> Self {
-        let Window { lines, next, total, complete } = window;
-        Self { lines: lines.into_iter().map(LogLine::from).collect(), next, total, complete }
+        let Window { lines, next, total, complete, cut } = window;
+        let lines = lines.into_iter().map(LogLine::from).collect();
+        Self { lines, next, total, complete, cut: cut.map(LogCut::from) }
     }
 }
 
 impl From<Found> for LogWindow {
     fn from(found: Found) -> Self {
-        let Found { lines, next, total, complete } = found;
-        Self { lines: lines.into_iter().map(LogLine::from).collect(), next, total, complete }
+        let Found { lines, next, total, complete, cut } = found;
+        Window { lines, next, total, complete, cut }.into()
+    }
+}
+
+impl From<Cut> for LogCut {
+    fn from(cut: Cut) -> Self {
+        Self { first: cut.first, last: cut.last, bytes: cut.bytes() }
     }
 }
 
@@ -207,7 +232,8 @@ mod tests {
         let stream = Stream::Stderr;
         let line =
             Line { n: 1, stream, t_ms: 2, text: "ä\u{1b}".to_owned(), ending: Ending::Newline };
-        let window = Window { lines: vec![line], next: 2, total: 1, complete: false };
+        let cut = Some(Cut { first: 2, last: 5, from: 3, to: 90 });
+        let window = Window { lines: vec![line], next: 2, total: 1, complete: false, cut };
         same_as_schema(&LogWindow::from(window));
     }
 }

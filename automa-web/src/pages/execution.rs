@@ -8,15 +8,12 @@ use askama::Template;
 use automa_core::{
     Automa, Error,
     actor::Permission,
-    execution::{
-        Artifacts, Attempt, Execution, Ran, Rerun, ResultValue, State, Waiting, log::LogReader,
-    },
+    execution::{Artifacts, Attempt, Execution, Ran, Rerun, ResultValue, State, Waiting},
     id::ExecutionId,
 };
 use automa_sandbox::{ExitReport, UsagePoint};
 use poem::{
-    Body, IntoResponse as _, Request, Response, handler,
-    http::header,
+    IntoResponse as _, Request, Response, handler,
     web::{Data, Path, Query},
 };
 
@@ -268,51 +265,6 @@ fn as_of(execution: &Execution, number: Option<u32>, attempts: &[Attempt]) -> Ex
 /// Whether it was asked to end, and has not yet.
 fn is_ending(execution: &Execution) -> bool {
     execution.state == State::Running && execution.dispatch.cancelled_at.is_some()
-}
-
-/// The whole log of an attempt as text, as it was written.
-#[handler]
-#[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
-pub(super) fn text(
-    caller: Caller,
-    Data(automa): Data<&Automa>,
-    Path(id): Path<String>,
-    Query(query): Query<Typed>,
-) -> Result<Response, Problem> {
-    let log = whole_log(automa, &caller, &id, &query)?;
-    let bytes = log.raw_len();
-    Ok(Response::builder()
-        .content_type("text/plain; charset=utf-8")
-        // Nothing of what a script writes is a page, whatever it looks like.
-        .header(header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.txt\""))
-        .body(Body::from_bytes_stream(crate::live::raw(log, 0..bytes))))
-}
-
-/// The same, compressed, to be kept.
-#[handler]
-#[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
-pub(super) fn gzip(
-    caller: Caller,
-    Data(automa): Data<&Automa>,
-    Path(id): Path<String>,
-    Query(query): Query<Typed>,
-) -> Result<Response, Problem> {
-    let log = whole_log(automa, &caller, &id, &query)?;
-    let bytes = log.raw_len();
-    Ok(Response::builder()
-        .content_type("application/gzip")
-        .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.txt.gz\""))
-        .body(Body::from_bytes_stream(crate::live::gzip(log, 0..bytes))))
-}
-
-fn whole_log(
-    automa: &Automa,
-    caller: &Caller,
-    id: &str,
-    query: &Typed,
-) -> Result<LogReader, Problem> {
-    let attempt = super::named(query.get("attempt"), "attempt", |it| it.parse().ok())?;
-    Ok(automa.executions(&caller.actor).log((super::id(id)?, attempt))?)
 }
 
 /// Downloads a file that the script has left.

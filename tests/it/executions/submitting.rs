@@ -4,7 +4,6 @@ use automa_core::{
     execution::{LimitsRequest, Parameters, Rerun},
     page::Limit,
 };
-use automa_sandbox::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
@@ -58,23 +57,25 @@ fn limits_are_those_asked_for_then_the_scripts_then_the_defaults() {
         let automa = start(dir.path(), 1).await;
         let me = me();
         let limits = LimitsRequest {
-            output_bytes: Some(100),
+            output_bytes: Some(1000),
             tmp_bytes: Some(1 << 20),
             ..LimitsRequest::default()
         };
-        let source = "df --output=size -B1 /tmp | tail -1; head -c 200 /dev/zero";
+        let source = "df --output=size -B1 /tmp | tail -1; seq 10000";
         let new = NewScript { limits, ..NewScript::new("limited", Language::Bash, source) };
         let script = automa.scripts(&me).create(new).await.unwrap();
         let executions = automa.executions(&me);
         let id = executions.submit(NewExecution::script(script.id)).await.unwrap().id;
-        assert_eq!(ended(&automa, id).await.state, State::Failed);
-        let report = executions.report(id).unwrap().unwrap();
-        assert_eq!((report.outcome, report.usage.output), (Outcome::Output, Bytes(100)));
-        let asked = LimitsRequest { output_bytes: Some(1000), ..LimitsRequest::default() };
+        assert_eq!(ended(&automa, id).await.state, State::Succeeded);
+        let log = executions.log(id).unwrap();
+        let kept = log.raw_len() - log.cut().unwrap().bytes();
+        assert!((980..=1000).contains(&kept), "{kept}");
+        let asked = LimitsRequest { output_bytes: Some(100_000), ..LimitsRequest::default() };
         let new = NewExecution { limits: asked, ..NewExecution::script(script.id) };
         let id = executions.submit(new).await.unwrap().id;
         assert_eq!(ended(&automa, id).await.state, State::Succeeded);
-        assert!(texts(&executions.log(id).unwrap())[0].contains("1048576"));
+        let log = executions.log(id).unwrap();
+        assert!(texts(&log)[0].contains("1048576") && log.cut().is_none());
         let ran = executions.program(id).await.unwrap();
         assert_eq!((ran.source.as_str(), ran.limits), (source, asked.over(limits)));
         automa.close().await;

@@ -1,22 +1,26 @@
 //! Where the frames of a log are: in its file as they were written, or packed in blocks.
 //!
-//! A packed log has the same frames at the same offsets as the one it was made of, so that whatever
-//! reads frames reads both; only where their bytes come from differs.
+//! A packed log has the same frames as the one it was made of, so that whatever reads frames reads
+//! both; only where their bytes come from differs. What is behind a gap is nearer to the beginning of
+//! the file than its offset says: [`Frames`](super::scan::Frames) knows by how much.
 
 use std::{fs::File, sync::Arc};
 
 use super::{
-    format::{Block, HEADER},
-    scan::{Broken, PIECE, read_up_to},
+    Cut,
+    format::{Block, Gap, HEAD, HEADER},
+    scan::{Broken, Cursor, PIECE, read_up_to},
     wide,
 };
 
+/// The bytes of a log. They do not change but for what is added at their end: a log out of which
+/// something is cut gets another body.
 #[derive(Debug)]
-pub(super) enum Body {
-    /// At their offsets.
-    Plain(Arc<File>),
-    /// In blocks of whole frames.
-    Packed { file: Arc<File>, blocks: Vec<Place> },
+pub(super) struct Body {
+    file: Arc<File>,
+    /// Blocks of whole frames, if it is packed.
+    blocks: Option<Vec<Place>>,
+    gap: Option<Gap>,
 }
 
 /// Where a block is.
@@ -29,7 +33,7 @@ pub(super) struct Place {
     block: Block,
 }
 
-/// A piece of the frames, and the offset where it begins.
+/// A piece of the frames, and where among them it begins.
 #[derive(Debug, Default)]
 pub(super) struct Piece {
     pub(super) at: u64,
@@ -38,8 +42,13 @@ pub(super) struct Piece {
 }
 
 impl Body {
+    /// Frames as they were written.
+    pub(super) fn plain(file: Arc<File>, gap: Option<Gap>) -> Self {
+        Self { file, blocks: None, gap }
+    }
+
     /// Blocks that follow each other in a file, from behind its header.
-    pub(super) fn packed(file: Arc<File>, blocks: &[Block]) -> Self {
+    pub(super) fn packed(file: Arc<File>, blocks: &[Block], gap: Option<Gap>) -> Self {
         let (mut at, mut file_at) = (wide(HEADER), wide(HEADER));
         let place = |block: &Block| {
             let place = Place { at, file_at, block: *block };
@@ -47,11 +56,34 @@ impl Body {
             file_at += wide(block.packed);
             place
         };
-        Self::Packed { blocks: blocks.iter().map(place).collect(), file }
+        Self { blocks: Some(blocks.iter().map(place).collect()), file, gap }
     }
 
-    /// Reads what is at offset `at`: `len` bytes, if there are as many before `end`, and more where
-    /// that costs nothing.
+    pub(super) fn gap(&self) -> Option<&Gap> {
+        self.gap.as_ref()
+    }
+
+    /// What was cut out of the log.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        self.gap.as_ref().map(Gap::cut)
+    }
+
+    /// By how much what is at offset `at` is nearer to the beginning.
+    pub(super) fn shift(&self, at: u64) -> u64 {
+        self.gap.as_ref().filter(|gap| at >= gap.start.frame).map_or(0, Gap::shift)
+    }
+
+    /// The cursor, or if what comes next at it was cut, one behind the gap.
+    pub(super) fn settle(&self, cursor: &mut Cursor) {
+        let Some(gap) = &self.gap else { return };
+        let used = if cursor.skip > 0 { wide(HEAD + cursor.skip) } else { 0 };
+        if cursor.frame + used > gap.from && cursor.frame < gap.start.frame {
+            *cursor = gap.start.cursor();
+        }
+    }
+
+    /// Reads what is at `at` of the frames that there are: `len` bytes, if there are as many before
+    /// `end`, and more where that costs nothing.
     pub(super) fn read(
         &self,
         piece: &mut Piece,
@@ -59,19 +91,19 @@ impl Body {
         len: usize,
         end: u64,
     ) -> Result<(), Broken> {
-        match self {
-            Self::Plain(file) => {
+        match &self.blocks {
+            None => {
                 let most = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE).max(len);
                 piece.at = at;
                 piece.bytes.resize(most, 0);
-                let read = read_up_to(file, &mut piece.bytes, at).map_err(Broken::Io)?;
+                let read = read_up_to(&self.file, &mut piece.bytes, at).map_err(Broken::Io)?;
                 piece.bytes.truncate(read);
             }
-            Self::Packed { file, blocks } => {
+            Some(blocks) => {
                 let after = blocks.partition_point(|place| place.at <= at);
                 let place = after.checked_sub(1).and_then(|index| blocks.get(index));
                 let place = place.ok_or(Broken::Frame(at))?;
-                piece.unpack(file, place)?;
+                piece.unpack(&self.file, place)?;
             }
         }
         Ok(())

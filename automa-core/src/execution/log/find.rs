@@ -7,10 +7,10 @@ use memchr::{memchr, memchr_iter, memrchr};
 use serde::Serialize;
 
 use super::{
-    Ending, Line, LogError, LogReader, Search,
+    Cut, Ending, Line, LogError, LogReader, Search,
     line::{Assembled, LINE_MAX},
     reader::{TEXT_MAX, WINDOW_BYTES, WINDOW_LINES},
-    scan::{Broken, Cursor, Frame, Frames},
+    scan::{Broken, Cursor, Entry, Frame, Frames},
     source::Progress,
     wide,
 };
@@ -43,6 +43,8 @@ pub struct Found {
     pub total: u64,
     /// Whether the log is finished, so that `total` is final.
     pub complete: bool,
+    /// Lines that were cut, among which nothing is found.
+    pub cut: Option<Cut>,
 }
 
 impl Found {
@@ -107,7 +109,7 @@ impl LogReader {
         }
         .map_err(|broken| self.source().error(broken))?;
         let (total, complete) = (progress.lines, progress.summary.is_some());
-        Ok(Found { lines, next, total, complete })
+        Ok(Found { lines, next, total, complete, cut: self.cut() })
     }
 
     /// How many lines from `from` to `to` are looked for, of which at most `most` are counted.
@@ -230,9 +232,18 @@ impl<F: FnMut(&Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
         cursor: &mut Cursor,
         mut go_on: impl FnMut() -> bool,
     ) -> Result<(), Broken> {
-        let mut frames = Frames::new(&log.source().body, cursor.frame, progress.end);
+        let body = log.source().body();
+        body.settle(cursor);
+        let mut frames = Frames::new(&body, cursor.frame, progress.end);
         let mut read = 0;
-        while let Some(frame) = frames.next()? {
+        while let Some(entry) = frames.next()? {
+            let frame = match entry {
+                Entry::Output(frame) => frame,
+                Entry::Gap(gap) => {
+                    *cursor = gap.start.cursor();
+                    continue;
+                }
+            };
             read += wide(frame.payload.len());
             if cursor.line > self.range.1 || self.frame(cursor, &frame)?.is_break() {
                 return Ok(());

@@ -12,8 +12,8 @@
 //!
 //! - The **magic** begins with a byte that no text has and ends with a newline of two bytes: a log
 //!   that went through a text conversion is told from a damaged one.
-//! - **Kind** is 1 for standard output, 2 for standard error, 3 for the index. None is 0: a file
-//!   that the kernel had made longer when the power failed ends in zeros.
+//! - **Kind** is 1 for standard output, 2 for standard error, 3 for the index, 4 for a gap. None is
+//!   0: a file that the kernel had made longer when the power failed ends in zeros.
 //! - **Time** is milliseconds since the start: 32 bits would end after 49 days, and agents live
 //!   longer.
 //! - **Length** is 1 to 65536 for output: a reader checks a frame as a whole, so this is what it
@@ -21,7 +21,7 @@
 //! - **Checksum** is CRC-32 (IEEE) of the 12 bytes before it and the payload: a torn or damaged
 //!   frame is found whichever byte is wrong. It guards against accidents, not against forgers.
 //! - Frames are in the order in which output was read, and hold nothing but output: the payloads of
-//!   all frames one after the other are the raw log. Where lines end is not stored: it follows from
+//!   all frames one after the other are the raw log, unless some of it was cut. Where lines end is not stored: it follows from
 //!   the payloads, so it cannot contradict them.
 //! - **Index and trailer** are written when the log is finished. The trailer has a fixed size, so
 //!   that the index is found from the end. Without them the log was cut short by a crash: the index
@@ -30,12 +30,33 @@
 //! ```text
 //! index    8   lines u64
 //!         16   bytes of standard output u64, of standard error u64
-//!          8   flags u32 (bit 0: output is missing), number of checkpoints u32
+//!          8   flags u32 (bit 0: output is missing; bit 1: there is a gap), number of checkpoints u32
 //! checkpoint, ascending:
 //!         24   line u64, frame u64, raw u64
 //!          8   skip u32, carry u8 (0: none, else a kind), 00, length of carry u16
 //!          8   time of carry u64   \ only with a carry
 //!          n   carry               /
+//! gap, if there is one:
+//!          8   offset of its frame u64
+//!          n   the payload of that frame
+//! ```
+//!
+//! A log out of which frames were **cut** (version 3, [`keep`](super::keep)) has one gap in their
+//! place. Whatever is behind it keeps the offset that it had, so that nothing that refers to it has
+//! to change: the gap says what the next frame's is. What fell on the middle of a frame has divided
+//! it, which leaves a frame before the gap and one behind it.
+//!
+//! ```text
+//! header    8   as above, with version 03
+//! frame     n   …
+//! gap      16   a frame of kind 4, its payload:
+//!           8   the first line that was cut u64
+//!           8   raw bytes of the frames before it u64
+//!          16   bytes of standard output u64, of standard error u64 before the next frame, those
+//!               that were cut included
+//!           n   a checkpoint at the next frame, as in the index
+//! frame     n   …
+//! index         as above, then trailer
 //! ```
 //!
 //! A log may be **packed** once it is finished (version 2): the frames of output are the same, in
@@ -43,12 +64,12 @@
 //! offsets of frames, in checkpoints too, stay those that they had before.
 //!
 //! ```text
-//! header    8   as above, with version 02
+//! header    8   as above, with version 02; with version 04 where there is a gap
 //! block     n   …
 //! index    16   a frame of kind 3, its payload:
 //!           4   length of the index of version 1 u32
 //!           n   that index
-//!           8   offset where the frames of output ended u64
+//!           8   where the frames of output ended in the file u64
 //!          8…   for each block: its compressed length u32, its length u32
 //! trailer  16   as above
 //! ```
@@ -58,8 +79,11 @@
 //! output. There the stream just read is at the beginning of a line. The other is too, or the
 //! **carry** is what it has written of its line.
 
+mod gap;
+
 use automa_sandbox::Stream;
 
+pub(super) use self::gap::Gap;
 use super::{
     index::{Carry, Checkpoint},
     line::LINE_HARD_MAX,
@@ -69,6 +93,10 @@ use super::{
 pub(super) const HEADER_BYTES: [u8; HEADER] = *b"\x89ALOG\r\n\x01";
 /// What a packed file begins with.
 pub(super) const PACKED_HEADER_BYTES: [u8; HEADER] = *b"\x89ALOG\r\n\x02";
+/// What a file with a gap begins with.
+pub(super) const CUT_HEADER_BYTES: [u8; HEADER] = *b"\x89ALOG\r\n\x03";
+/// What a packed file with a gap begins with.
+pub(super) const PACKED_CUT_HEADER_BYTES: [u8; HEADER] = *b"\x89ALOG\r\n\x04";
 /// A block of a packed file is complete when it has as many bytes of frames.
 pub(super) const BLOCK: usize = 256 * 1024;
 /// Largest number of bytes of frames in a block: what it lacked was one byte.
@@ -84,17 +112,19 @@ pub(super) const FRAME_MAX: usize = 64 * 1024;
 
 const TRAILER_MAGIC: [u8; 4] = *b"ALOG";
 const INDEX: u8 = 3;
+const GAP: u8 = 4;
 const TRUNCATED: u32 = 1;
+const CUT: u32 = 2;
 /// Times are cut to 48 bits: 8919 years.
 const TIME_MAX: u64 = (1 << 48) - 1;
 
 /// What the first bytes of a file say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Header {
-    /// A log as it is written.
-    Known,
+    /// A log as it is written, or one with a gap.
+    Plain { cut: bool },
     /// A packed one.
-    Packed,
+    Packed { cut: bool },
     /// A log of another version.
     Version(u8),
     /// The beginning of a header: creation was cut short.
@@ -107,8 +137,10 @@ impl Header {
     pub(super) fn of(bytes: &[u8]) -> Self {
         let (magic, _) = HEADER_BYTES.split_at(7);
         match bytes.get(..HEADER) {
-            Some(header) if header == HEADER_BYTES => Self::Known,
-            Some(header) if header == PACKED_HEADER_BYTES => Self::Packed,
+            Some(header) if header == HEADER_BYTES => Self::Plain { cut: false },
+            Some(header) if header == PACKED_HEADER_BYTES => Self::Packed { cut: false },
+            Some(header) if header == CUT_HEADER_BYTES => Self::Plain { cut: true },
+            Some(header) if header == PACKED_CUT_HEADER_BYTES => Self::Packed { cut: true },
             Some([known @ .., version]) if known == magic => Self::Version(*version),
             // A crash may also leave zeros where the header was to be.
             None if HEADER_BYTES.starts_with(bytes) || bytes.iter().all(|&byte| byte == 0) => {
@@ -124,6 +156,7 @@ impl Header {
 pub(super) enum Kind {
     Output(Stream),
     Index,
+    Gap,
 }
 
 fn kind_byte(kind: Kind) -> u8 {
@@ -131,6 +164,7 @@ fn kind_byte(kind: Kind) -> u8 {
         Kind::Output(Stream::Stdout) => 1,
         Kind::Output(Stream::Stderr) => 2,
         Kind::Index => INDEX,
+        Kind::Gap => GAP,
     }
 }
 
@@ -170,9 +204,11 @@ impl Head {
         let t_ms = u64::from(fields.u16()?) | (u64::from(fields.u32()?) << 16);
         let len = usize::try_from(fields.u32()?).ok()?;
         let checksum = fields.u32()?;
-        let (kind, sound) = match stream_of(kind) {
-            Some(stream) => (Kind::Output(stream), (1..=FRAME_MAX).contains(&len)),
-            None => (Kind::Index, kind == INDEX),
+        let short = (1..=FRAME_MAX).contains(&len);
+        let (kind, sound) = match (kind, stream_of(kind)) {
+            (_, Some(stream)) => (Kind::Output(stream), short),
+            (GAP, None) => (Kind::Gap, short),
+            _ => (Kind::Index, kind == INDEX),
         };
         (sound && zero == 0).then_some(Self { kind, t_ms, len, checksum })
     }
@@ -212,7 +248,9 @@ pub(super) struct Footer {
     pub(super) lines: u64,
     pub(super) bytes: [u64; 2],
     pub(super) truncated: bool,
+    /// Without the one at which the log goes on behind a gap.
     pub(super) checkpoints: Vec<Checkpoint>,
+    pub(super) gap: Option<Gap>,
 }
 
 impl Footer {
@@ -223,32 +261,27 @@ impl Footer {
             out.extend(number.to_le_bytes());
         }
         let flags = if self.truncated { TRUNCATED } else { 0 };
+        let flags = if self.gap.is_some() { flags | CUT } else { flags };
         out.extend(flags.to_le_bytes());
         // There is at most one checkpoint in 16 KiB, and a payload has less than 4 GiB.
         out.extend(u32::try_from(self.checkpoints.len()).unwrap_or(u32::MAX).to_le_bytes());
         for checkpoint in &self.checkpoints {
-            for number in [checkpoint.line, checkpoint.frame, checkpoint.raw] {
-                out.extend(number.to_le_bytes());
-            }
-            out.extend(checkpoint.skip.to_le_bytes());
-            let Some(carry) = &checkpoint.carry else {
-                out.extend([0; 4]);
-                continue;
-            };
-            out.extend([kind_byte(Kind::Output(carry.stream)), 0]);
-            out.extend(u16::try_from(carry.bytes.len()).unwrap_or(u16::MAX).to_le_bytes());
-            out.extend(carry.t_ms.to_le_bytes());
-            out.extend(&carry.bytes);
+            checkpoint.encode(&mut out);
+        }
+        if let Some(gap) = &self.gap {
+            out.extend(gap.from.to_le_bytes());
+            out.extend(gap.payload());
         }
         out
     }
 
-    /// Reads an index whose frame is at `end`; `None` when it cannot be one.
-    pub(super) fn decode(bytes: &[u8], end: u64) -> Option<Self> {
+    /// Reads an index before which the file has frames up to `at`; `None` when it cannot be one.
+    pub(super) fn decode(bytes: &[u8], at: u64) -> Option<Self> {
         let mut fields = Fields(bytes);
         let lines = fields.u64()?;
         let bytes = [fields.u64()?, fields.u64()?];
-        let truncated = fields.u32()? & TRUNCATED != 0;
+        let flags = fields.u32()?;
+        let (truncated, cut) = (flags & TRUNCATED != 0, flags & CUT != 0);
         let count = fields.u32()?;
         let mut checkpoints: Vec<Checkpoint> = Vec::new();
         for _ in 0..count {
@@ -258,12 +291,45 @@ impl Footer {
                     && last.frame <= checkpoint.frame
                     && last.raw <= checkpoint.raw
             });
-            if !ascends || checkpoint.frame >= end {
+            if !ascends {
                 return None;
             }
             checkpoints.push(checkpoint);
         }
-        fields.0.is_empty().then_some(Self { lines, bytes, truncated, checkpoints })
+        let gap = if cut {
+            let from = fields.u64()?;
+            Some(Gap::decode(std::mem::take(&mut fields.0), from)?)
+        } else {
+            None
+        };
+        let footer = Self { lines, bytes, truncated, checkpoints, gap };
+        let end = footer.end(at)?;
+        let sound = fields.0.is_empty()
+            && footer.checkpoints.last().is_none_or(|last| last.frame < end)
+            && footer.gap.as_ref().is_none_or(|gap| gap.start.frame <= end);
+        sound.then_some(footer)
+    }
+
+    /// The offset at which frames end that end in the file at `at`.
+    pub(super) fn end(&self, at: u64) -> Option<u64> {
+        at.checked_add(self.gap.as_ref().map_or(0, Gap::shift))
+    }
+}
+
+impl Checkpoint {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for number in [self.line, self.frame, self.raw] {
+            out.extend(number.to_le_bytes());
+        }
+        out.extend(self.skip.to_le_bytes());
+        let Some(carry) = &self.carry else {
+            out.extend([0; 4]);
+            return;
+        };
+        out.extend([kind_byte(Kind::Output(carry.stream)), 0]);
+        out.extend(u16::try_from(carry.bytes.len()).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend(carry.t_ms.to_le_bytes());
+        out.extend(&carry.bytes);
     }
 }
 
@@ -276,15 +342,15 @@ pub(super) struct Block {
     pub(super) size: usize,
 }
 
-/// The index of a packed file whose frames ended at `end`.
-pub(super) fn packed_index(footer: &Footer, end: u64, blocks: &[Block]) -> Vec<u8> {
+/// The index of a packed file whose frames ended at `at` before it was packed.
+pub(super) fn packed_index(footer: &Footer, at: u64, blocks: &[Block]) -> Vec<u8> {
     // A frame has less than 4 GiB: a longer one is refused.
     let short = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
     let footer = footer.encode();
     let mut out = Vec::with_capacity(12 + footer.len() + 8 * blocks.len());
     out.extend(short(footer.len()));
     out.extend(footer);
-    out.extend(end.to_le_bytes());
+    out.extend(at.to_le_bytes());
     for block in blocks {
         out.extend(short(block.packed));
         out.extend(short(block.size));
@@ -292,7 +358,8 @@ pub(super) fn packed_index(footer: &Footer, end: u64, blocks: &[Block]) -> Vec<u
     out
 }
 
-/// Reads the index of a packed file, which is at `at` in the file; `None` when it cannot be one.
+/// Reads the index of a packed file, which is at `at` in the file, and says where frames ended before
+/// it was packed; `None` when it cannot be one.
 pub(super) fn read_packed_index(bytes: &[u8], at: u64) -> Option<(u64, Footer, Vec<Block>)> {
     let mut fields = Fields(bytes);
     let len = usize::try_from(fields.u32()?).ok()?;

@@ -3,7 +3,7 @@
 use automa_sandbox::Stream;
 
 use super::{
-    format::{HEAD, HEADER},
+    format::{Gap, HEAD, HEADER},
     line::Assembler,
     scan::Cursor,
     slot, wide,
@@ -39,6 +39,11 @@ pub(super) struct Carry {
 }
 
 impl Checkpoint {
+    /// At the beginning of a frame, and of lines of both streams.
+    pub(super) fn at(line: u64, frame: u64, raw: u64) -> Self {
+        Self { line, frame, raw, skip: 0, carry: None }
+    }
+
     pub(super) fn cursor(&self) -> Cursor {
         let mut cursor = Cursor::new(self.line, self.frame, self.raw);
         cursor.skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
@@ -65,6 +70,36 @@ pub(super) fn well_before(checkpoints: &[Checkpoint], line: u64, raw: u64) -> Op
 pub(super) fn for_raw(checkpoints: &[Checkpoint], raw: u64) -> Option<&Checkpoint> {
     let after = checkpoints.partition_point(|checkpoint| checkpoint.raw <= raw);
     checkpoints.get(after.checked_sub(1)?)
+}
+
+/// The last checkpoint that is not behind raw byte `raw`.
+pub(super) fn up_to(checkpoints: &[Checkpoint], raw: u64) -> Option<&Checkpoint> {
+    let after = checkpoints.partition_point(|it| it.raw + u64::from(it.skip) <= raw);
+    checkpoints.get(after.checked_sub(1)?)
+}
+
+/// Adds the checkpoint behind a gap to the others.
+pub(super) fn enter(checkpoints: &mut Vec<Checkpoint>, gap: Option<&Gap>) {
+    if let Some(gap) = gap {
+        let at = checkpoints.partition_point(|it| it.line < gap.start.line);
+        checkpoints.insert(at, gap.start.clone());
+    }
+}
+
+/// Leaves only what is before the gap or behind it.
+pub(super) fn cut(checkpoints: &mut Vec<Checkpoint>, gap: &Gap) {
+    checkpoints.retain_mut(|it| {
+        // The frame in which the gap ends begins there now.
+        if it.line > gap.start.line
+            && let Some(used) = gap.start.frame.checked_sub(it.frame)
+        {
+            it.frame += used;
+            it.raw += used;
+            it.skip -= u32::try_from(used).unwrap_or(it.skip);
+        }
+        it.line < gap.first || it.line > gap.start.line
+    });
+    enter(checkpoints, Some(gap));
 }
 
 /// Counts lines while a log is written, or read as a whole, and says where checkpoints are.
@@ -114,6 +149,14 @@ impl Indexer {
         let skip = u32::try_from(skip).unwrap_or(u32::MAX);
         self.fresh.push(Checkpoint { line: self.lines + 1, frame, raw, skip, carry });
         self.last = (self.lines, position);
+    }
+
+    /// Goes on behind a gap.
+    pub(super) fn skip(&mut self, gap: &Gap) {
+        self.assembler = gap.start.cursor().lines;
+        self.lines = gap.start.line - 1;
+        self.bytes = gap.before;
+        self.last = (self.lines, gap.start.frame);
     }
 
     /// At the end, counts lines that were incomplete.

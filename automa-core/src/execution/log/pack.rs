@@ -12,10 +12,11 @@ use super::{
     LogError, Summary,
     body::Body,
     format::{
-        BLOCK, Block, Footer, HEADER, Head, Kind, PACKED_HEADER_BYTES, packed_index, trailer,
+        BLOCK, Block, Footer, HEADER, Head, Kind, PACKED_CUT_HEADER_BYTES, PACKED_HEADER_BYTES,
+        packed_index, trailer,
     },
     recover::{Found, examine, summary},
-    scan::{Broken, Frames},
+    scan::{Broken, Entry, Frames},
     wide,
 };
 
@@ -43,7 +44,7 @@ pub fn pack(path: impl AsRef<Path>, draft: impl AsRef<Path>) -> Result<Option<Su
     if file_bytes < PACK_MIN {
         return Ok(None);
     }
-    let body = Body::Plain(file);
+    let body = Body::plain(file, footer.gap.clone());
     let written = write(&body, end, &footer, draft).map_err(|broken| match broken {
         Broken::Io(error) => LogError::io("pack", path, error),
         Broken::Frame(offset) => LogError::Damaged { path: path.into(), offset },
@@ -67,16 +68,20 @@ fn write(body: &Body, end: u64, footer: &Footer, draft: &Path) -> Result<u64, Br
     let mut open = OpenOptions::new();
     open.write(true).create(true).truncate(true).mode(0o600);
     let mut out = open.open(draft).map_err(Broken::Io)?;
-    out.write_all(&PACKED_HEADER_BYTES).map_err(Broken::Io)?;
+    let (header, shift) = match &footer.gap {
+        None => (PACKED_HEADER_BYTES, 0),
+        Some(gap) => (PACKED_CUT_HEADER_BYTES, gap.shift()),
+    };
+    out.write_all(&header).map_err(Broken::Io)?;
     let mut frames = Frames::new(body, wide(HEADER), end);
     let (mut blocks, mut at, mut block) = (Vec::new(), wide(HEADER), Vec::new());
     loop {
-        let frame = frames.next()?;
-        let ended = frame.is_none();
-        if let Some(frame) = frame {
-            let head = Head::encode(Kind::Output(frame.stream), frame.t_ms, frame.payload);
-            block.extend(head.ok_or(Broken::Frame(frame.offset))?);
-            block.extend(frame.payload);
+        let entry = frames.next()?;
+        let ended = entry.is_none();
+        match entry {
+            Some(Entry::Output(frame)) => block.extend(frame.bytes),
+            Some(Entry::Gap(gap)) => block.extend(gap.frame().ok_or(Broken::Frame(gap.from))?),
+            None => {}
         }
         if block.len() >= BLOCK || ended && !block.is_empty() {
             let packed = lz4_flex::block::compress(&block);
@@ -89,7 +94,7 @@ fn write(body: &Body, end: u64, footer: &Footer, draft: &Path) -> Result<u64, Br
             break;
         }
     }
-    let index = packed_index(footer, end, &blocks);
+    let index = packed_index(footer, end - shift, &blocks);
     let head = Head::encode(Kind::Index, 0, &index);
     let head = head.ok_or_else(|| Broken::Io(io::ErrorKind::FileTooLarge.into()))?;
     let ending = [&head[..], &index, &trailer(at)].concat();

@@ -12,11 +12,11 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Line, LogError, Summary, Window,
+    Cut, Line, LogError, Summary, Window,
     body::Body,
     line::LINE_HARD_MAX,
     recover::{Found, examine, summary},
-    scan::{Cursor, Frames},
+    scan::{Cursor, Entry, Frames},
     source::{Progress, Source},
     wide,
 };
@@ -58,25 +58,25 @@ impl LogReader {
         let path = path.as_ref();
         let file = File::open(path).map_err(|error| LogError::io("open", path, error))?;
         let file = Arc::new(file);
-        let mut packed = None;
-        let (progress, checkpoints, damage) = match examine(&file, path)? {
+        let (progress, checkpoints, body, damage) = match examine(&file, path)? {
             Found::Finished { end, footer, blocks, file_bytes } => {
-                packed = blocks;
                 let summary = summary(&footer, file_bytes);
                 let (lines, raw) = (summary.lines, summary.bytes());
                 let progress = Progress { end, lines, raw, summary: Some(summary) };
-                (progress, footer.checkpoints, None)
+                let body = match blocks {
+                    Some(blocks) => Body::packed(file, &blocks, footer.gap),
+                    None => Body::plain(file, footer.gap),
+                };
+                (progress, footer.checkpoints, body, None)
             }
-            Found::Cut { end, mut indexer, cut, .. } => {
+            Found::Cut { end, mut indexer, gap, cut, .. } => {
                 let (lines, raw) = (indexer.lines(), indexer.raw());
                 let checkpoints = mem::take(&mut indexer.fresh);
                 let progress = Progress { end, lines, raw, summary: None };
-                (progress, checkpoints, (cut > 0).then_some(end))
+                let body = Body::plain(file, gap);
+                let place = end - body.shift(end);
+                (progress, checkpoints, body, (cut > 0).then_some(place))
             }
-        };
-        let body = match packed {
-            Some(blocks) => Body::packed(file, &blocks),
-            None => Body::Plain(file),
         };
         let source = Arc::new(Source::new(path.to_path_buf(), body, checkpoints));
         Ok(Self { damage, ..Self::new(source, watch::channel(progress).1) })
@@ -90,20 +90,22 @@ impl LogReader {
     pub(crate) fn empty(path: PathBuf, complete: bool) -> Result<Self, LogError> {
         // Something to hold; nothing is read from it.
         let file = File::open("/dev/null").map_err(|error| LogError::io("open", &path, error))?;
-        let source = Arc::new(Source::new(path, Body::Plain(Arc::new(file)), Vec::new()));
+        let source = Arc::new(Source::new(path, Body::plain(Arc::new(file), None), Vec::new()));
         let summary = complete.then_some(Summary {
             lines: 0,
             stdout_bytes: 0,
             stderr_bytes: 0,
             file_bytes: 0,
             truncated: false,
+            cut: None,
         });
         let progress = Progress { summary, ..Progress::start() };
         Ok(Self::new(source, watch::channel(progress).1))
     }
 
     /// Up to `limit` lines from line `from` on: at least one if there is one, at most
-    /// [`WINDOW_LINES`] and [`WINDOW_BYTES`]. A `from` or `limit` of 0 is taken as 1.
+    /// [`WINDOW_LINES`] and [`WINDOW_BYTES`]. A `from` or `limit` of 0 is taken as 1. Lines that were
+    /// [cut](Window::cut) are passed over.
     ///
     /// What is read is about the window and 256 lines before it, however long the log.
     ///
@@ -128,7 +130,9 @@ impl LogReader {
         let mut lines = VecDeque::new();
         let mut bytes = 0;
         let end = (progress.end, progress.summary.is_some());
-        let result = cursor.read(&self.source.body, end, |n, line| {
+        let body = self.source.body();
+        let result = cursor.read(&body, end, |at, line| {
+            let n = at.line - 1;
             if n >= from {
                 let (stream, t_ms, ending) = (line.stream, line.t_ms, line.ending);
                 let text = line.text();
@@ -148,11 +152,15 @@ impl LogReader {
             next: progress.lines + 1,
             total: progress.lines,
             complete: progress.summary.is_some(),
+            cut: body.cut(),
         })
     }
 
     /// The raw bytes of both streams in `range`, in the order in which they were read, at most
     /// [`RAW_MAX`]: fewer than asked for at the end, none after it.
+    ///
+    /// A byte's place is that in the whole output: of what was [cut](Self::cut) there is none, and
+    /// what is before it and what is behind are not given at once.
     ///
     /// # Errors
     ///
@@ -160,15 +168,26 @@ impl LogReader {
     pub fn raw(&self, range: Range<u64>) -> Result<Vec<u8>, LogError> {
         let progress = self.progress();
         let end = range.end.min(progress.raw).min(range.start.saturating_add(wide(RAW_MAX)));
-        let mut bytes = Vec::new();
-        if range.start >= end {
-            return Ok(bytes);
-        }
         let (frame, mut at) = self.source.frame_for_raw(range.start);
-        let mut frames = Frames::new(&self.source.body, frame, progress.end);
-        while at < end
-            && let Some(frame) = frames.next().map_err(|broken| self.source.error(broken))?
+        let body = self.source.body();
+        let end = match body.cut() {
+            Some(cut) if range.start < cut.from => end.min(cut.from),
+            Some(cut) if range.start < cut.to => return Ok(Vec::new()),
+            _ => end,
+        };
+        let mut bytes = Vec::new();
+        let mut frames = Frames::new(&body, frame, progress.end);
+        while range.start < end
+            && at < end
+            && let Some(entry) = frames.next().map_err(|broken| self.source.error(broken))?
         {
+            let frame = match entry {
+                Entry::Output(frame) => frame,
+                Entry::Gap(gap) => {
+                    at = gap.start.raw;
+                    continue;
+                }
+            };
             let inside = |raw: u64| {
                 usize::try_from(raw.saturating_sub(at))
                     .unwrap_or(usize::MAX)
@@ -180,7 +199,25 @@ impl LogReader {
         Ok(bytes)
     }
 
-    /// How many raw bytes there are so far.
+    /// What was cut out of the log so far.
+    #[must_use]
+    pub fn cut(&self) -> Option<Cut> {
+        self.source.body().cut()
+    }
+
+    /// A reader of the log as it is now: what is written or cut from here on does not change what it
+    /// gives.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        let progress = self.progress();
+        Self {
+            progress: watch::channel(progress).1,
+            source: Arc::new(self.source.frozen()),
+            ..*self
+        }
+    }
+
+    /// How many raw bytes there are so far, those that were cut included.
     #[must_use]
     pub fn raw_len(&self) -> u64 {
         self.progress().raw
@@ -232,9 +269,12 @@ impl LogReader {
         let complete = progress.summary.is_some();
         let limit = limit.clamp(1, WINDOW_LINES);
         let mut lines = Vec::new();
+        let mut next = from;
+        let body = self.source.body();
         if from <= progress.lines {
             let mut bytes = 0;
-            let result = cursor.read(&self.source.body, (progress.end, complete), |n, line| {
+            let result = cursor.read(&body, (progress.end, complete), |at, line| {
+                let n = at.line - 1;
                 if n < from {
                     return ControlFlow::Continue(());
                 }
@@ -248,9 +288,9 @@ impl LogReader {
                 ControlFlow::Continue(())
             });
             result.map_err(|broken| self.source.error(broken))?;
+            next = cursor.line.max(from);
         }
-        let next = from + wide(lines.len());
-        Ok(Window { lines, next, total: progress.lines, complete })
+        Ok(Window { lines, next, total: progress.lines, complete, cut: body.cut() })
     }
 
     pub(super) fn path(&self) -> &Path {

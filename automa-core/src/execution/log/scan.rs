@@ -6,7 +6,7 @@ use automa_sandbox::Stream;
 
 use super::{
     body::{Body, Piece},
-    format::{FRAME_MAX, HEAD, HEADER, Head, Kind},
+    format::{FRAME_MAX, Gap, HEAD, HEADER, Head, Kind},
     line::{Assembled, Assembler},
     wide,
 };
@@ -20,15 +20,25 @@ pub(super) enum Broken {
     Frame(u64),
 }
 
-/// The output frames of a file, in order.
+/// The frames of a file, in order.
 #[derive(Debug)]
 pub(super) struct Frames<'a> {
     body: &'a Body,
-    /// Where the next frame begins.
+    /// The offset of the next frame.
     at: u64,
-    /// Where the last frame ends.
+    /// The offset where the last frame ends.
     end: u64,
+    /// By how much these offsets are greater than the places in the body.
+    shift: u64,
     piece: Piece,
+}
+
+/// What is next in a file.
+#[derive(Debug)]
+pub(super) enum Entry<'a> {
+    Output(Frame<'a>),
+    /// Frames were cut here.
+    Gap(Gap),
 }
 
 /// A frame of output.
@@ -38,6 +48,8 @@ pub(super) struct Frame<'a> {
     pub(super) stream: Stream,
     pub(super) t_ms: u64,
     pub(super) payload: &'a [u8],
+    /// All of it, with its head.
+    pub(super) bytes: &'a [u8],
 }
 
 /// As much is read at once: one frame of any size, and many small ones.
@@ -46,28 +58,45 @@ pub(super) const PIECE: usize = FRAME_MAX + 4096;
 impl<'a> Frames<'a> {
     /// Frames of `body` from the one at offset `at` to `end`.
     pub(super) fn new(body: &'a Body, at: u64, end: u64) -> Self {
-        Self { body, at, end, piece: Piece::default() }
+        Self { body, at, end, shift: body.shift(at), piece: Piece::default() }
     }
 
     /// The next frame, `None` after the last.
-    pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>, Broken> {
+    pub(super) fn next(&mut self) -> Result<Option<Entry<'_>>, Broken> {
         let offset = self.at;
         if offset >= self.end {
             return Ok(None);
         }
-        let head = Head::decode(self.bytes(offset, HEAD)?).ok_or(Broken::Frame(offset))?;
-        let Kind::Output(stream) = head.kind else { return Err(Broken::Frame(offset)) };
-        self.at = offset + wide(HEAD + head.len);
-        let (head_bytes, payload) = self.bytes(offset, HEAD + head.len)?.split_at(HEAD);
-        if !head.vouches_for(head_bytes, payload) {
-            return Err(Broken::Frame(offset));
+        let broken = Broken::Frame(offset - self.shift);
+        let Some(head) = Head::decode(self.bytes(offset, HEAD)?) else { return Err(broken) };
+        let len = HEAD + head.len;
+        match head.kind {
+            Kind::Output(stream) => {
+                self.at = offset + wide(len);
+                let bytes = self.bytes(offset, len)?;
+                let (head_bytes, payload) = bytes.split_at(HEAD);
+                if !head.vouches_for(head_bytes, payload) {
+                    return Err(broken);
+                }
+                Ok(Some(Entry::Output(Frame { offset, stream, t_ms: head.t_ms, payload, bytes })))
+            }
+            Kind::Gap => {
+                let (head_bytes, payload) = self.bytes(offset, len)?.split_at(HEAD);
+                let gap = Gap::decode(payload, offset);
+                let Some(gap) = gap.filter(|_| head.vouches_for(head_bytes, payload)) else {
+                    return Err(broken);
+                };
+                (self.at, self.shift) = (gap.start.frame, gap.shift());
+                Ok(Some(Entry::Gap(gap)))
+            }
+            Kind::Index => Err(broken),
         }
-        Ok(Some(Frame { offset, stream, t_ms: head.t_ms, payload }))
     }
 
-    /// `len` bytes from `at` on, all of which have to lie before the end.
+    /// `len` bytes from offset `at` on, all of which have to lie before the end.
     fn bytes(&mut self, at: u64, len: usize) -> Result<&[u8], Broken> {
-        if at + wide(len) > self.end {
+        let (at, end) = (at - self.shift, self.end - self.shift);
+        if at + wide(len) > end {
             return Err(Broken::Frame(at));
         }
         let have = |piece_at: u64, piece: &[u8]| {
@@ -77,7 +106,7 @@ impl<'a> Frames<'a> {
         let from = if let Some(from) = have(self.piece.at, &self.piece.bytes) {
             from
         } else {
-            self.body.read(&mut self.piece, at, len, self.end)?;
+            self.body.read(&mut self.piece, at, len, end)?;
             have(self.piece.at, &self.piece.bytes).ok_or(Broken::Frame(at))?
         };
         Ok(&self.piece.bytes[from..from + len])
@@ -106,7 +135,7 @@ pub(super) struct Cursor {
     /// The offset of the frame at which to go on.
     pub(super) frame: u64,
     /// Bytes of output before that frame.
-    pub(super) raw: u64,
+    raw: u64,
     /// How much of its payload is used up.
     pub(super) skip: usize,
     /// Lines that are not complete here.
@@ -123,21 +152,34 @@ impl Cursor {
         Self::new(1, wide(HEADER), 0)
     }
 
-    /// Shows `each` line and its number until it breaks or `end` is reached, which is the end of
-    /// the log if it is `complete`. Reading may go on from there at any time.
+    /// Raw bytes before it.
+    pub(super) fn raw(&self) -> u64 {
+        self.raw + wide(self.skip)
+    }
+
+    /// Shows `each` line, with the cursor behind it, until it breaks or `end` is reached, which is
+    /// the end of the log if it is `complete`. Reading may go on from there at any time.
     pub(super) fn read(
         &mut self,
         body: &Body,
         (end, complete): (u64, bool),
-        mut each: impl FnMut(u64, Assembled<'_>) -> ControlFlow<()>,
+        mut each: impl FnMut(&Self, Assembled<'_>) -> ControlFlow<()>,
     ) -> Result<(), Broken> {
+        body.settle(self);
         let mut frames = Frames::new(body, self.frame, end);
-        while let Some(frame) = frames.next()? {
+        while let Some(entry) = frames.next()? {
+            let frame = match entry {
+                Entry::Output(frame) => frame,
+                Entry::Gap(gap) => {
+                    *self = gap.start.cursor();
+                    continue;
+                }
+            };
             let mut rest = frame.payload.get(self.skip..).ok_or(Broken::Frame(frame.offset))?;
             while let Some(line) = self.lines.take(frame.stream, frame.t_ms, &mut rest) {
                 self.skip = frame.payload.len() - rest.len();
                 self.line += 1;
-                if each(self.line - 1, line).is_break() {
+                if each(self, line).is_break() {
                     return Ok(());
                 }
             }
@@ -147,7 +189,7 @@ impl Cursor {
         }
         while complete && let Some(line) = self.lines.finish() {
             self.line += 1;
-            if each(self.line - 1, line).is_break() {
+            if each(self, line).is_break() {
                 break;
             }
         }

@@ -13,6 +13,7 @@ mod empty;
 mod find;
 mod follow;
 mod format;
+mod keep;
 mod pack;
 mod size;
 mod windows;
@@ -43,6 +44,11 @@ fn write(chunks: &[Chunk]) -> (TempDir, PathBuf) {
     (directory, path)
 }
 
+/// A place in a file as one in memory.
+fn at(place: u64) -> usize {
+    usize::try_from(place).unwrap()
+}
+
 /// The raw bytes of `chunks`.
 fn raw(chunks: &[Chunk]) -> Vec<u8> {
     chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect()
@@ -61,6 +67,21 @@ fn line_bytes(chunks: &[Chunk]) -> Vec<Vec<u8>> {
 /// How many lines are complete after each of `chunks`.
 fn completed(chunks: &[Chunk]) -> Vec<usize> {
     split(chunks, false).1
+}
+
+/// How many raw bytes there are before the end of each line of `chunks` that is complete.
+fn ends(chunks: &[Chunk]) -> Vec<u64> {
+    let mut ends = Vec::new();
+    let mut log = super::line::Assembler::default();
+    let mut raw = 0;
+    for Chunk { stream, bytes: all, .. } in chunks {
+        let mut rest = &all[..];
+        while log.take(*stream, 0, &mut rest).is_some() {
+            ends.push(super::wide(raw + all.len() - rest.len()));
+        }
+        raw += all.len();
+    }
+    ends
 }
 
 /// Splits byte by byte, as the documentation says.

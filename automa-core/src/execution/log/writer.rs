@@ -14,10 +14,11 @@ use automa_sandbox::{Chunk, Stream};
 use tokio::sync::watch;
 
 use super::{
-    LogError, LogHandle, Mask, Summary,
+    Keep, LogError, LogHandle, Mask, Summary,
     body::Body,
     format::{FRAME_MAX, Footer, HEAD, HEADER_BYTES, Head, Kind},
     index::Indexer,
+    keep::Uncut,
     mask::Masker,
     recover::{ending, summary},
     slot,
@@ -33,13 +34,16 @@ const BLOCK: usize = 256 * 1024;
 pub struct LogOptions {
     /// What must not be written. None by default.
     pub mask: Mask,
+    /// How much is kept. Everything by default.
+    pub keep: Keep,
     /// How long what was flushed may wait to be synced ([`LogWriter::sync_due`]). 1 s by default.
     pub sync_after: Duration,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { mask: Mask::default(), sync_after: Duration::from_secs(1) }
+        let (mask, keep) = (Mask::default(), Keep::default());
+        Self { mask, keep, sync_after: Duration::from_secs(1) }
     }
 }
 
@@ -47,6 +51,8 @@ impl Default for LogOptions {
 pub(super) trait Disk: fmt::Debug + Send + Sync {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
+    /// Makes an empty file at `path`, also where there is one.
+    fn draft(&self, path: &Path) -> io::Result<(Box<dyn Disk>, Arc<File>)>;
 }
 
 impl Disk for Arc<File> {
@@ -56,6 +62,13 @@ impl Disk for Arc<File> {
 
     fn sync_data(&self) -> io::Result<()> {
         File::sync_data(self)
+    }
+
+    fn draft(&self, path: &Path) -> io::Result<(Box<dyn Disk>, Arc<File>)> {
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = Arc::new(open.open(path)?);
+        Ok((Box::new(Arc::clone(&file)), file))
     }
 }
 
@@ -99,7 +112,7 @@ impl LogWriter {
         options: &LogOptions,
     ) -> Result<Self, LogError> {
         disk.write_all_at(&HEADER_BYTES, 0).map_err(|error| LogError::io("create", path, error))?;
-        let source = Arc::new(Source::new(path.to_path_buf(), Body::Plain(file), Vec::new()));
+        let source = Arc::new(Source::new(path.to_path_buf(), Body::plain(file, None), Vec::new()));
         let segment = Segment {
             disk,
             source,
@@ -108,6 +121,8 @@ impl LogWriter {
             buffer: Vec::new(),
             open: None,
             written: Progress::start().end,
+            shift: 0,
+            keep: options.keep,
             sync_after: options.sync_after,
             // The header is not durable yet, and neither is the file's name.
             unsynced: Some(Instant::now()),
@@ -155,21 +170,34 @@ impl LogWriter {
         self.segment.flush()
     }
 
-    /// Flushes, and waits until the disk has everything.
+    /// Flushes, and waits until the disk has everything. If that is more than is to be kept, the rest
+    /// is cut out first, which takes longer.
     ///
     /// # Errors
     ///
-    /// As [`flush`](Self::flush); [`LogError::Unsynced`] if the disk fails: the kernel may have
-    /// thrown away what it could not write, so that the writer is of no more use.
+    /// As [`flush`](Self::flush); [`LogError::Damaged`] if what is to be cut cannot be read;
+    /// [`LogError::Unsynced`] if the disk fails: the kernel may have thrown away what it could not
+    /// write, so that the writer is of no more use.
     pub fn sync(&mut self) -> Result<(), LogError> {
         self.segment.flush()?;
+        if self.segment.keep.is_far_exceeded_by(self.segment.kept()) {
+            self.segment.cut()?;
+        }
         self.segment.sync()
     }
 
-    /// When [`sync`](Self::sync) is due; `None` while everything flushed is synced.
+    /// When [`sync`](Self::sync) is due, which may be by now; `None` while everything flushed is
+    /// synced.
     #[must_use]
     pub fn sync_due(&self) -> Option<Instant> {
-        self.segment.unsynced.map(|since| since + self.segment.sync_after)
+        let Segment { unsynced, keep, sync_after, .. } = self.segment;
+        let cut = keep.is_far_exceeded_by(self.segment.kept());
+        unsynced.map(|since| if cut { since } else { since + sync_after })
+    }
+
+    /// Keeps so much from here on, instead of what [`LogOptions::keep`] said.
+    pub fn keep(&mut self, keep: Keep) {
+        self.segment.keep = keep;
     }
 
     /// Notes that output is missing: for [`Summary::truncated`].
@@ -224,8 +252,11 @@ struct Segment {
     buffer: Vec<u8>,
     /// The last frame of the buffer, if output may still be added to it.
     open: Option<Open>,
-    /// How much of the file is written: where the buffer belongs.
+    /// How much is written: the offset at which the buffer belongs.
     written: u64,
+    /// By how much that is greater than the place in the file, for what was cut.
+    shift: u64,
+    keep: Keep,
     sync_after: Duration,
     /// Since when there is something that is written and not synced.
     unsynced: Option<Instant>,
@@ -299,7 +330,7 @@ impl Segment {
             return Ok(());
         }
         self.disk
-            .write_all_at(&self.buffer, self.written)
+            .write_all_at(&self.buffer, self.written - self.shift)
             .map_err(|error| LogError::io("write", &self.source.path, error))?;
         self.written += wide(self.buffer.len());
         self.buffer.clear();
@@ -342,21 +373,48 @@ impl Segment {
         Ok(())
     }
 
+    /// How many bytes of output there are that were not cut.
+    fn kept(&self) -> u64 {
+        let cut = self.source.cut().map_or(0, |cut| cut.bytes());
+        self.indexer.raw() - cut
+    }
+
+    /// Cuts out what is not to be kept of what is written. On an error everything is as it was.
+    fn cut(&mut self) -> Result<(), LogError> {
+        let (lines, bytes) = (self.indexer.lines(), self.indexer.bytes());
+        let uncut = Uncut { source: &self.source, end: self.written, lines, bytes };
+        let Some(shortened) = uncut.cut(self.keep, &*self.disk)? else { return Ok(()) };
+        self.disk = shortened.disk;
+        self.shift = shortened.gap.shift();
+        self.source.replace(Body::plain(shortened.file, Some(shortened.gap)));
+        // The disk has all of it, but may not have its name.
+        self.named = false;
+        self.unsynced.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
     fn close(&mut self, t_ms: u64) -> Result<Summary, LogError> {
         self.flush()?;
+        if self.keep.is_exceeded_by(self.kept()) {
+            // Where there is no room for it, more is kept.
+            let _ = self.cut();
+        }
         self.indexer.finish();
+        let gap = self.source.body().gap().cloned();
         let footer = Footer {
             lines: self.indexer.lines(),
             bytes: self.indexer.bytes(),
-            truncated: self.truncated,
+            truncated: self.truncated || gap.is_some(),
             checkpoints: self.source.checkpoints(),
+            gap,
         };
-        self.buffer = ending(&footer, t_ms, self.written)
+        let at = self.written - self.shift;
+        self.buffer = ending(&footer, t_ms, at)
             .map_err(|error| LogError::io("write", &self.source.path, error))?;
         let result = self.write().and_then(|()| self.sync());
         self.buffer.clear();
         result?;
-        let summary = summary(&footer, self.written);
+        let summary = summary(&footer, self.written - self.shift);
         self.publish(Some(summary));
         Ok(summary)
     }

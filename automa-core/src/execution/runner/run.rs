@@ -13,7 +13,7 @@ use super::{
         Artifact, Ending, Execution, Kept, Ran, Report, State, StoredResult, artifacts,
         attempt::Conclusion,
         find_program,
-        log::{LogError, LogOptions, LogWriter, Mask, recover},
+        log::{Keep, LogError, LogOptions, LogWriter, Mask, recover},
         network, parameters, result,
     },
     Accepted, Entered, LiveLog, Running, told,
@@ -216,15 +216,15 @@ impl Running {
             return End::Known { state, ending, report: None, left: Box::default() };
         }
         let path = self.log_path(id, attempt);
-        let log = match LogWriter::create(&path, &LogOptions::default()) {
+        let mut log = match LogWriter::create(&path, &LogOptions::default()) {
             Ok(log) => log,
             Err(error) => return End::not_run(&error.into()),
         };
         if let Some(live) = self.live().get(&id) {
             live.log.send_replace(Some(LiveLog { attempt, handle: log.handle() }));
         }
-        let child = match self.start_sandbox(id, &mut entered.cancelled).await {
-            Ok(child) => child,
+        let (child, keep) = match self.start_sandbox(id, &mut entered.cancelled).await {
+            Ok(started) => started,
             Err(End::PutBack) => return End::PutBack,
             Err(end) => return self.put_away((id, attempt), log, None, end).await,
         };
@@ -232,6 +232,7 @@ impl Running {
             // Each attempt is taken on anew.
             let _ = live.usage.set(child.history());
         }
+        log.keep(keep);
         let relayed = relay(child, log, &mut entered.cancelled).await;
         entered.leave_slot();
         match relayed {
@@ -301,12 +302,12 @@ impl Running {
         }
     }
 
-    /// Starts its sandbox, or tells how it ended without.
+    /// Starts its sandbox and tells how much of its log is kept, or how it ended without.
     async fn start_sandbox(
         &self,
         id: ExecutionId,
         cancelled: &mut watch::Receiver<Option<Duration>>,
-    ) -> Result<Child, End> {
+    ) -> Result<(Child, Keep), End> {
         let ran = loop {
             match self.store.look(|view| find_program(view, id)) {
                 Ok(ran) => break ran,
@@ -319,7 +320,7 @@ impl Running {
             // What can be started is, whatever else is the case.
             biased;
             child = self.sandboxes.spawn(|| command(&ran)) => {
-                child.map_err(|error| End::not_run(&error))
+                child.map(|child| (child, ran.limits.keep())).map_err(|error| End::not_run(&error))
             }
             _ = shortened(cancelled, None) => {
                 Err(End::without_report(State::Cancelled, "was cancelled before it was started"))
@@ -339,7 +340,7 @@ fn left_something(found: &Artifacts) -> bool {
 fn command(ran: &Ran) -> Result<Command> {
     let Ran { language, source, parameters, limits, network } = ran;
     let command = language.command(source.as_str(), language.file_name())?;
-    let policy = Policy::script().limits(limits.limits()).network(network::network(network));
+    let policy = Policy::script().limits(limits.sandbox()).network(network::network(network));
     let command = command.policy(policy).collect(artifacts::limits());
     Ok(result::hand_over(parameters::hand_over(command, parameters.clone())))
 }

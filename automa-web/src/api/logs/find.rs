@@ -14,7 +14,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{LogLine, limit_of};
+use super::{LogCut, LogLine, limit_of};
 use crate::{
     api::{
         Tag,
@@ -39,6 +39,10 @@ struct LogMatches {
     total: u64,
     /// Whether these are all there will be.
     complete: bool,
+    /// Lines that were not looked at, because they were cut out of the log.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<LogCut>,
 }
 
 /// How many lines of a log were looked for.
@@ -161,8 +165,9 @@ fn search(
 impl From<Found> for LogMatches {
     fn from(found: Found) -> Self {
         let more = found.more();
-        let Found { lines, next, total, complete } = found;
-        Self { lines: lines.into_iter().map(LogLine::from).collect(), next, more, total, complete }
+        let Found { lines, next, total, complete, cut } = found;
+        let lines = lines.into_iter().map(LogLine::from).collect();
+        Self { lines, next, more, total, complete, cut: cut.map(LogCut::from) }
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn matches_are_as_their_schema_says() {
-        let found = Found { lines: Vec::new(), next: 0, total: 3, complete: true };
+        let found = Found { lines: Vec::new(), next: 0, total: 3, complete: true, cut: None };
         same_as_schema(&LogMatches::from(found));
     }
 }

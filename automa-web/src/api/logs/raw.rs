@@ -21,7 +21,8 @@ pub(super) enum LogContent {
 
 #[derive(ApiResponse)]
 pub(super) enum LogResponse {
-    /// Lines, or with `Accept: text/plain` the raw bytes of the whole log
+    /// Lines, or with `Accept: text/plain` the raw bytes of the whole log, where some were cut with a
+    /// line that says so
     #[oai(status = 200)]
     Log(
         LogContent,
@@ -62,23 +63,29 @@ pub(super) fn respond(
         let reason = "raw bytes are those of both streams; ask for lines to see one";
         return Err(Problem::invalid_field("stream", reason));
     }
-    let (len, complete) = (log.raw_len(), log.summary().is_some());
-    let content =
-        |range| LogContent::Raw(Binary(Body::from_bytes_stream(live::raw(log.clone(), range))));
+    // As it is now: what is read later may be cut meanwhile.
+    let log = log.frozen();
+    let (len, complete, cut) = (log.raw_len(), log.summary().is_some(), log.cut());
+    let whole = || {
+        let text = Body::from_bytes_stream(live::text(&log));
+        LogResponse::Log(LogContent::Raw(Binary(text)), Some("bytes".to_owned()))
+    };
     let ranges = request.headers().typed_get::<Ranges>();
     // A log has no validator with which a condition could be true.
     let conditional = request.headers().contains_key(header::IF_RANGE);
-    let Some(ranges) = ranges.filter(|_| !conditional) else {
-        return Ok(LogResponse::Log(content(0..len), Some("bytes".to_owned())));
+    let Some(ranges) = ranges.filter(|_| !conditional) else { return Ok(whole()) };
+    // Several at once are not given: the whole is allowed for an answer.
+    let Some(range) = only_range(&ranges, len) else { return Ok(whole()) };
+    let range = match cut {
+        Some(cut) if range.start < cut.from => range.start..range.end.min(cut.from),
+        Some(cut) => range.start.max(cut.to)..range.end,
+        None => range,
     };
-    match only_range(&ranges, len) {
-        Some(range) if range.is_empty() => Ok(LogResponse::Beyond(format!("bytes */{len}"))),
-        Some(range) => {
-            let total = if complete { len.to_string() } else { "*".to_owned() };
-            let about = format!("bytes {}-{}/{total}", range.start, range.end - 1);
-            Ok(LogResponse::Part(content(range), about))
-        }
-        // Several at once are not given: the whole is allowed for an answer.
-        None => Ok(LogResponse::Log(content(0..len), Some("bytes".to_owned()))),
+    if range.is_empty() {
+        return Ok(LogResponse::Beyond(format!("bytes */{len}")));
     }
+    let total = if complete { len.to_string() } else { "*".to_owned() };
+    let about = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+    let part = Body::from_bytes_stream(live::raw(log.clone(), range));
+    Ok(LogResponse::Part(LogContent::Raw(Binary(part)), about))
 }

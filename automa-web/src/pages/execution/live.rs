@@ -12,7 +12,10 @@ use automa_core::{
     Automa,
     actor::Permission,
     event::Subscription,
-    execution::{Follow, State, Waiting, log::Window},
+    execution::{
+        Follow, State, Waiting,
+        log::{Cut, Window},
+    },
     id::ExecutionId,
 };
 use futures_util::{StreamExt as _, stream};
@@ -199,17 +202,23 @@ impl Following {
 
     async fn lines(&mut self, mut window: Window) -> sse::Event {
         let mut html = String::new();
+        // Those that are passed over now or were before, since they were cut.
+        let mut cut = window.cut.filter(|cut| (self.from..window.next).contains(&cut.last));
         if window.total.saturating_sub(window.next) > BEHIND
             && let Some(last) = self.last_lines().await
             && let Some(line) = last.lines.first()
         {
             let place = self.rows.at(Place::From(self.from));
-            html += &gap(line.n.saturating_sub(self.from), &place);
+            let passed = |cut: &Cut| (self.from..line.n).contains(&cut.last);
+            let gone =
+                last.cut.filter(passed).map_or(0, |it| it.last + 1 - it.first.max(self.from));
+            html += &gap(line.n.saturating_sub(self.from + gone), &place);
+            cut = last.cut.filter(passed);
             window = last;
         }
         self.from = window.next;
         window.lines.retain(|line| self.rows.shows(line));
-        html += &self.rows.draw(&window.lines);
+        html += &self.rows.draw(&window.lines, cut);
         sse::Event::message(html).event_type("lines").id(window.next.saturating_sub(1).to_string())
     }
 

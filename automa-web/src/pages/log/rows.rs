@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use automa_core::{
     execution::{
         Execution,
-        log::{Line, Search},
+        log::{Cut, Line, Search},
     },
     id::ExecutionId,
 };
@@ -16,7 +16,7 @@ use super::{
     look::{Look, Times},
     view::{Place, View},
 };
-use crate::{filters::grouped, pages::ansi};
+use crate::{filters::grouped, live::missing, pages::ansi};
 
 /// Most bytes of a line on a page, unless it was asked for as a whole.
 const SHOWN: usize = 4096;
@@ -46,12 +46,18 @@ impl Rows {
         self.view.attempt
     }
 
-    /// Lines as HTML.
-    pub(crate) fn draw(&self, lines: &[Line]) -> String {
+    /// Lines as HTML, with a notice in the place of those among them that were cut.
+    pub(crate) fn draw(&self, lines: &[Line], mut cut: Option<Cut>) -> String {
         let text: usize = lines.iter().map(|line| line.text.len().min(SHOWN) + 120).sum();
         let mut html = String::with_capacity(text);
         for line in lines {
+            if let Some(cut) = cut.take_if(|cut| cut.last < line.n) {
+                notice_of_cut(&mut html, cut);
+            }
             self.row(&mut html, line);
+        }
+        if let Some(cut) = cut {
+            notice_of_cut(&mut html, cut);
         }
         html
     }
@@ -123,6 +129,10 @@ impl Rows {
     }
 }
 
+fn notice_of_cut(html: &mut String, cut: Cut) {
+    let _ = writeln!(html, "<div class=\"gap\">{}</div>", missing(cut));
+}
+
 /// A notice among the lines that some are not shown.
 pub(crate) fn gap(missing: u64, place: &str) -> String {
     let missing = grouped(missing);
@@ -161,7 +171,7 @@ pub(in crate::pages) mod tests {
     }
 
     fn draw(view: View, line: Line) -> String {
-        rows(view, Look::default()).draw(&[line])
+        rows(view, Look::default()).draw(&[line], None)
     }
 
     #[test]
@@ -172,6 +182,20 @@ pub(in crate::pages) mod tests {
              class=\"sr\">rr</span></i><time>1.64</time><span>&lt;b&gt;<span class=\"a1\">red\
              </span></span></div>\n"
         );
+    }
+
+    #[test]
+    fn what_was_cut_is_told_where_it_was() {
+        let rows = rows(View::default(), Look::default());
+        let lines = [2, 7, 8].map(|n| line(n, Stream::Stdout, "a"));
+        let cut = Some(Cut { first: 3, last: 6, from: 4, to: 1204 });
+        let notice = "<div class=\"gap\">4 lines of 1,200 bytes were not kept</div>\n";
+        let html = rows.draw(&lines, cut);
+        let place = html.find(notice).unwrap();
+        assert!(html.find("L2").unwrap() < place && place < html.find("L7").unwrap(), "{html}");
+        assert!(rows.draw(&lines[..1], cut).ends_with(notice), "at the end");
+        assert!(rows.draw(&lines[1..], cut).starts_with(notice), "at the beginning");
+        assert!(!rows.draw(&lines, None).contains("gap"));
     }
 
     #[test]

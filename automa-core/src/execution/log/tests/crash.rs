@@ -14,10 +14,11 @@ use automa_sandbox::{
 };
 use proptest::prelude::*;
 
-use super::{any_chunks, chunk, place, raw, read_on, read_raw, reference, write};
+use super::{any_chunks, at, chunk, place, raw, read_on, read_raw, reference, write};
 use crate::execution::log::{
-    LogError, LogOptions, LogReader, LogWriter,
+    Keep, LogError, LogOptions, LogReader, LogWriter,
     format::{HEAD, HEADER},
+    keep::draft_of,
     recover, wide,
     writer::Disk,
 };
@@ -84,8 +85,10 @@ fn every_flipped_bit_is_reported() {
         fs::write(&path, &bytes).unwrap();
         let opened = LogReader::open(&path);
         if bit / 8 < HEADER {
-            let refused =
-                matches!(opened, Err(LogError::NotALog { .. } | LogError::Version { .. }));
+            let refused = matches!(
+                opened,
+                Err(LogError::NotALog { .. } | LogError::Version { .. } | LogError::Damaged { .. })
+            );
             assert!(refused, "bit {bit}");
             assert!(recover(&path).is_err());
             assert_eq!(fs::read(&path).unwrap(), bytes, "left as it is");
@@ -166,14 +169,31 @@ impl Disk for Arc<Faulty> {
     fn sync_data(&self) -> io::Result<()> {
         if self.broken.load(SeqCst) { Err(io::Error::other("disk")) } else { self.file.sync_data() }
     }
+
+    fn draft(&self, path: &Path) -> io::Result<(Box<dyn Disk>, Arc<File>)> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = Arc::new(file);
+        let (space, broken) = (self.space.load(SeqCst).into(), self.broken.load(SeqCst).into());
+        let draft = Faulty { file: Arc::clone(&file), space, broken };
+        Ok((Box::new(Arc::new(draft)), file))
+    }
 }
 
 fn faulty(path: &Path, space: u64) -> (Arc<Faulty>, Result<LogWriter, LogError>) {
+    faulty_with(path, space, &LogOptions::default())
+}
+
+fn faulty_with(
+    path: &Path,
+    space: u64,
+    log_options: &LogOptions,
+) -> (Arc<Faulty>, Result<LogWriter, LogError>) {
     let mut options = OpenOptions::new();
     let file = Arc::new(options.read(true).write(true).create(true).open(path).unwrap());
     let (space, broken) = (space.into(), false.into());
     let disk = Arc::new(Faulty { file: Arc::clone(&file), space, broken });
-    let log = LogWriter::on(Box::new(Arc::clone(&disk)), file, path, &LogOptions::default());
+    let log = LogWriter::on(Box::new(Arc::clone(&disk)), file, path, log_options);
     (disk, log)
 }
 
@@ -220,6 +240,36 @@ fn a_full_disk_harms_nothing_and_may_be_emptied() {
         assert_eq!(read_on(&reader, 1, 10), reference(left, true), "{space}");
         assert_eq!(read_raw(&reader, 10), raw(left));
     }
+}
+
+#[test]
+fn a_disk_that_is_full_while_lines_are_cut_harms_nothing() {
+    let keep = Keep { head_bytes: 10_000, tail_bytes: 40_000 };
+    let options = LogOptions { keep, ..LogOptions::default() };
+    let (_directory, path) = place();
+    let (disk, log) = faulty_with(&path, u64::MAX, &options);
+    let mut log = log.unwrap();
+    let chunks: Vec<_> =
+        (0..30).map(|n| chunk(Stdout, n, format!("{n} of some lines\n").repeat(250))).collect();
+    for chunk in &chunks {
+        log.append(chunk).unwrap();
+    }
+    let reader = log.handle().reader();
+    disk.space.store(30_000, SeqCst);
+    // What was appended is written; what is kept of it does not fit.
+    log.flush().unwrap_err();
+    disk.space.store(u64::MAX, SeqCst);
+    log.flush().unwrap();
+    disk.space.store(30_000, SeqCst);
+    assert!(matches!(log.sync(), Err(LogError::NoSpace { .. })));
+    assert!(!draft_of(&path).exists());
+    assert_eq!((read_raw(&reader, 9999), reader.cut()), (raw(&chunks), None));
+    // At the end that is no reason to lose anything.
+    disk.space.store(u64::MAX, SeqCst);
+    let summary = log.close().unwrap();
+    let cut = summary.cut.unwrap();
+    assert!((8000..=10_000).contains(&cut.from), "{cut:?}");
+    assert_eq!(reader.raw(cut.to..cut.to + 100).unwrap(), raw(&chunks)[at(cut.to)..][..100]);
 }
 
 #[test]

@@ -184,7 +184,10 @@ fn what_is_not_found_says_so() {
     let nothing = Search::text("LINE", true).unwrap();
     let nothing_found = |direction, from, next| {
         let found = reader.find(&nothing, from, direction, 10, || true).unwrap();
-        assert_eq!(found, Found { lines: Vec::new(), next, total: 100_000, complete: true });
+        assert_eq!(
+            found,
+            Found { lines: Vec::new(), next, total: 100_000, complete: true, cut: None }
+        );
         assert!(!found.more());
     };
     nothing_found(Forward, 1, 100_001);

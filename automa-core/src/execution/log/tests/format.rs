@@ -5,7 +5,8 @@ use super::{chunk, place};
 use crate::execution::log::{
     LogOptions, LogReader, LogWriter,
     format::{
-        FRAME_MAX, Footer, HEAD, HEADER_BYTES, Head, Header, Kind, TRAILER, trailer, trailer_offset,
+        FRAME_MAX, Footer, Gap, HEAD, HEADER_BYTES, Head, Header, Kind, TRAILER, trailer,
+        trailer_offset,
     },
     index::{Carry, Checkpoint},
 };
@@ -50,7 +51,7 @@ fn version_1_checkpoints() {
     let checkpoint = |line, carry| Checkpoint { line, frame: 8, raw: 7, skip: 6, carry };
     let carry = Carry { stream: Stderr, t_ms: 5, bytes: b"a".to_vec() };
     let checkpoints = vec![checkpoint(9, None), checkpoint(10, Some(Box::new(carry)))];
-    let footer = Footer { lines: 11, bytes: [2, 3], truncated: false, checkpoints };
+    let footer = Footer { lines: 11, bytes: [2, 3], truncated: false, checkpoints, gap: None };
     let golden = [
         [11, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0].as_slice(),
         &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0],
@@ -68,12 +69,59 @@ fn version_1_checkpoints() {
     assert_eq!(Footer::decode(&golden, 8), None, "a checkpoint in the index itself");
 }
 
+/// What was cut from a log of 20 lines: lines 3 to 8.
+fn gap() -> Gap {
+    let carry = Carry { stream: Stderr, t_ms: 5, bytes: b"a".to_vec() };
+    let start = Checkpoint { carry: Some(Box::new(carry)), ..Checkpoint::at(9, 300, 150) };
+    Gap { from: 100, first: 3, raw: 40, before: [120, 30], start }
+}
+
+#[test]
+fn version_3_gaps() {
+    let gap = gap();
+    let golden = [
+        [4, 0, 0, 0, 0, 0, 0, 0, 73, 0, 0, 0, 0x9e, 0x90, 0x4c, 0x88].as_slice(),
+        &[3, 0, 0, 0, 0, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0],
+        &[120, 0, 0, 0, 0, 0, 0, 0, 30, 0, 0, 0, 0, 0, 0, 0],
+        &[9, 0, 0, 0, 0, 0, 0, 0, 0x2c, 1, 0, 0, 0, 0, 0, 0, 150, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 0, 2, 0, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, b'a'],
+    ]
+    .concat();
+    let frame = gap.frame().unwrap();
+    assert_eq!(format!("{frame:02x?}"), format!("{golden:02x?}"));
+    assert_eq!((gap.size(), gap.shift()), (89, 111));
+    let (_, payload) = frame.split_at(HEAD);
+    assert_eq!(Gap::decode(payload, 100), Some(gap.clone()));
+    for end in 0..payload.len() {
+        assert_eq!(Gap::decode(&payload[..end], 100), None);
+    }
+    assert_eq!(Gap::decode(payload, 212), None, "it would be larger than what it stands for");
+
+    let checkpoints = vec![Checkpoint::at(2, 50, 20), Checkpoint::at(15, 400, 200)];
+    let footer =
+        Footer { lines: 20, bytes: [200, 80], truncated: true, checkpoints, gap: Some(gap) };
+    let index = footer.encode();
+    assert_eq!(index[24..28], [3, 0, 0, 0], "its flags");
+    assert_eq!(
+        index[index.len() - payload.len() - 8..],
+        [&[100, 0, 0, 0, 0, 0, 0, 0], payload].concat()
+    );
+    assert_eq!(Footer::decode(&index, 290), Some(footer.clone()));
+    assert_eq!(footer.end(290), Some(401));
+    assert_eq!(Footer::decode(&index, 289), None, "a checkpoint in the index itself");
+    for end in 0..index.len() {
+        assert_eq!(Footer::decode(&index[..end], 500), None);
+    }
+}
+
 #[test]
 fn other_files_are_told_from_logs() {
     for (bytes, header) in [
-        (&HEADER_BYTES[..], Header::Known),
-        (b"\x89ALOG\r\n\x02packed", Header::Packed),
-        (b"\x89ALOG\r\n\x03later", Header::Version(3)),
+        (&HEADER_BYTES[..], Header::Plain { cut: false }),
+        (b"\x89ALOG\r\n\x02packed", Header::Packed { cut: false }),
+        (b"\x89ALOG\r\n\x03cut", Header::Plain { cut: true }),
+        (b"\x89ALOG\r\n\x04both", Header::Packed { cut: true }),
+        (b"\x89ALOG\r\n\x05later", Header::Version(5)),
         (b"\x89ALOG\n\x01 ", Header::Foreign),
         (b"#!/bin/sh", Header::Foreign),
         (b"\0\0\0\0\0\0\0\0", Header::Foreign),
@@ -100,7 +148,7 @@ fn heads_that_cannot_be_are_refused() {
         Head::decode(&head)
     };
     assert_eq!(with(0, &[0]), None);
-    assert_eq!(with(0, &[4]), None);
+    assert_eq!(with(0, &[5]), None);
     assert_eq!(with(1, &[1]), None);
     assert_eq!(with(8, &[0; 4]), None, "an empty frame");
     assert_eq!(with(8, &u32::try_from(FRAME_MAX + 1).unwrap().to_le_bytes()), None);
@@ -112,6 +160,7 @@ proptest! {
     #[test]
     fn reading_never_panics(bytes: Vec<u8>, end: u64) {
         let _ = Head::decode(&bytes);
+        let _ = Gap::decode(&bytes, end);
         let _ = Footer::decode(&bytes, end);
         let _ = Header::of(&bytes);
         let _ = trailer_offset(&bytes);

@@ -203,7 +203,8 @@ fn a_packed_log_is_whole_for_recovery_and_a_damaged_one_is_not_packed() {
 #[test]
 fn packed_bytes_stay_as_they_are() {
     use crate::execution::log::format::{Block, Footer, packed_index, read_packed_index};
-    let footer = Footer { lines: 3, bytes: [10, 0], truncated: false, checkpoints: Vec::new() };
+    let footer =
+        Footer { lines: 3, bytes: [10, 0], truncated: false, checkpoints: Vec::new(), gap: None };
     let blocks = [Block { packed: 5, size: 26 }];
     let index = packed_index(&footer, 34, &blocks);
     let hex: Vec<_> = index.iter().map(|byte| format!("{byte:02x}")).collect();
