@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`trigger`] | when a job is due: once, at intervals, by a cron pattern, by a call; pure, without a clock |
 //! | `plan` | what is to be done about a slot that is due, also where some were missed; pure as well |
+//! | `agenda` | what runs on each day of a calendar |
+//! | `preview` | what a trigger would do, before it is saved |
 //! | `claim` | the start for a slot: in one change with the move to the next one |
 //! | `scheduler` | the task that does so when the time has come |
 //! | `history` | what became of slots, and statistics of the ends |
@@ -21,10 +23,12 @@
 //! - While a job is **paused**, it has no slots: what would have been due is neither made up for nor
 //!   recorded.
 
+mod agenda;
 mod claim;
 mod history;
 mod hook;
 mod plan;
+mod preview;
 mod save;
 mod scheduler;
 pub mod trigger;
@@ -35,15 +39,17 @@ use automa_sandbox::Destination;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{
-    claim::Claim, history::Schedule, hook::HookKey, plan::Next, scheduler::Scheduler,
-};
 pub use self::{
+    agenda::{AGENDA_DAYS, AGENDA_SLOTS, Agenda, DayOfJob},
     history::{Became, By, PastSlot, Run, Statistics},
     hook::{Call, Hook, Hooks, NewHook, SIGNATURE_WINDOW},
     plan::{LATE_AFTER, MISSED_COUNTED},
+    preview::{PREVIEW_MAX, Preview},
     save::{NewJob, Saved},
     trigger::{Rules, Trigger},
+};
+pub(crate) use self::{
+    claim::Claim, history::Schedule, hook::HookKey, plan::Next, scheduler::Scheduler,
 };
 use crate::{
     Automa, Error, Result,

@@ -7,6 +7,7 @@ mod dispatch;
 mod document;
 mod executions;
 mod logs;
+mod preview;
 mod retention;
 mod scripts;
 pub(crate) mod wire;
@@ -35,6 +36,8 @@ enum Tag {
     Scripts,
     /// Runs, their logs and reports
     Executions,
+    /// Scripts that start by themselves
+    Jobs,
     /// What is kept, for how long, and what it takes
     Disk,
 }
@@ -53,6 +56,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         logs::LogsApi,
         logs::FindApi,
         retention::RetentionApi,
+        preview::PreviewApi,
     );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")

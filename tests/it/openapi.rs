@@ -181,6 +181,10 @@ fn every_operation_answers_as_described() {
         ] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;
         }
+        for query in ["pattern=@daily&zone=Europe/Berlin&count=3", "every_ms=60000"] {
+            let path = v1(&format!("jobs/preview?{query}"));
+            tour.call(&client, get.clone(), &path, nothing.clone()).await;
+        }
         let retention = v1("settings/retention");
         for path in [retention.clone(), format!("{script}/retention"), v1("disk")] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;

@@ -16,17 +16,21 @@
 //! ```
 
 mod blackout;
+mod odd_days;
 mod pattern;
 mod rules;
 mod wall_clock;
+mod words;
 mod written;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::odd_days::odd_days;
 use self::pattern::Pattern;
 pub use self::{
     blackout::{Blackout, DayOfYear, InvalidBlackout, TimeOfDay, Weekdays},
+    odd_days::{ClockChange, clock_changes},
     rules::{BLACKOUTS_MAX, JITTER_MAX, Reason, Rules},
 };
 use crate::{Result, error::FieldError};
@@ -117,6 +121,20 @@ impl Trigger {
     }
 }
 
+/// Besides the zones there are copies of them that count leap seconds, or do not.
+fn is_copy(name: &str) -> bool {
+    ["posix/", "right/"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The names of the time zones that one may look for, in order.
+#[must_use]
+pub fn zones() -> Vec<String> {
+    let mut names: Vec<_> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    names.retain(|name| (name.contains('/') || name == "UTC") && !is_copy(name));
+    names.sort_unstable();
+    names
+}
+
 /// A trigger that is ready to be asked for times: about a hundred bytes, which are cheap to keep.
 #[derive(Debug, Clone)]
 pub struct Times(Kind);
@@ -158,10 +176,12 @@ fn millis(at: Timestamp) -> i64 {
 }
 
 /// The zone of a name of the tz database; else what is wrong with the name.
-fn find_zone(name: &str) -> Result<TimeZone, String> {
-    // Besides the zones there are copies of them that count leap seconds, or do not.
-    let copy = ["posix/", "right/"].iter().any(|prefix| name.starts_with(prefix));
-    let found = TimeZone::get(name).ok().filter(|zone| !copy && !zone.is_unknown());
+///
+/// # Errors
+///
+/// There is none of this name.
+pub fn find_zone(name: &str) -> Result<TimeZone, String> {
+    let found = TimeZone::get(name).ok().filter(|zone| !is_copy(name) && !zone.is_unknown());
     found.ok_or_else(|| format!("there is no time zone `{name}`; one is called like Europe/Berlin"))
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::{Timestamp, Zoned, civil::Weekday, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::{find_zone, millis};
+use super::{find_zone, millis, words::MONTHS};
 use crate::error::FieldError;
 
 /// Minutes of a day.
@@ -176,20 +176,6 @@ impl DayOfYear {
 impl fmt::Display for DayOfYear {
     /// As [`FromStr`] reads it; for people (`{:#}`), `24 December`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MONTHS: [&str; 12] = [
-            "January",
-            "February",
-            "March",
-            "April",
-            "May",
-            "June",
-            "July",
-            "August",
-            "September",
-            "October",
-            "November",
-            "December",
-        ];
         if f.alternate() {
             let name = MONTHS.get(usize::from(self.month).wrapping_sub(1)).unwrap_or(&"?");
             write!(f, "{} {name}", self.day)

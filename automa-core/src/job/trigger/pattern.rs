@@ -60,6 +60,11 @@ impl Pattern {
         }
     }
 
+    /// Whether no hour is left out.
+    pub(super) fn has_all_hours(&self) -> bool {
+        self.hours == bits(Unit::Hour, Part::Every { step: 1 })
+    }
+
     /// The first date and time from `from` on, which is of whole seconds; `None` if there is none in
     /// 400 years or before the year 10000.
     pub(super) fn next(&self, from: DateTime) -> Option<DateTime> {
@@ -146,7 +151,7 @@ fn first(bits: u64, from: i8) -> Option<i8> {
 }
 
 /// The set that a part stands for, without what [`nearest`] has.
-fn bits(unit: Unit, part: Part) -> u64 {
+pub(super) fn bits(unit: Unit, part: Part) -> u64 {
     let (least, most) = unit.bounds();
     let all = |from: u8, to: u8, step: u8| {
         let numbers = (from..=to).step_by(usize::from(step));
