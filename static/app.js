@@ -243,5 +243,12 @@ addEventListener("DOMContentLoaded", () => {
     const changed = () => htmx.trigger(document.querySelector("[data-changes]"), "changed");
     stream(() => list.dataset.changes, { changed }, () => {});
   }
+  // A new job's times are by the clock of who writes it, unless they say otherwise.
+  const zone = document.querySelector("[data-zone]");
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !zone.value && [...zone.list.options].some((option) => option.value === here)) {
+    zone.value = here;
+    zone.dispatchEvent(new Event("input", { bubbles: true }));
+  }
   document.body.addEventListener("htmx:after:swap", times);
 });

@@ -15,6 +15,7 @@ mod execution;
 mod executions;
 mod form;
 mod frame;
+mod jobs;
 mod limits;
 mod listing;
 mod log;
@@ -77,6 +78,17 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/scripts/:id/versions", get(script::list_versions))
         .at("/scripts/:id/versions/:number", get(script::show_version))
         .at("/scripts/:id/executions", get(script::list_executions))
+        .at("/jobs", get(jobs::show_list))
+        .at("/jobs/calendar", get(jobs::calendar::show))
+        .at("/jobs/preview", post(jobs::form::tell))
+        .at("/jobs/new", get(jobs::form::blank).post(jobs::form::create))
+        .at("/jobs/:id", get(jobs::job::show))
+        .at("/jobs/:id/edit", get(jobs::form::edit).post(jobs::form::save))
+        .at("/jobs/:id/run", post(jobs::job::run))
+        .at("/jobs/:id/pause", post(jobs::job::pause))
+        .at("/jobs/:id/resume", post(jobs::job::resume))
+        .at("/jobs/:id/renew", post(jobs::job::renew))
+        .at("/jobs/:id/delete", post(jobs::job::delete))
         .at("/executions", get(executions::show_list))
         .at("/executions/events", get(executions::notices))
         .at("/executions/:id", get(execution::show))

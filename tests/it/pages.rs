@@ -345,6 +345,136 @@ fn every_page_about_scripts_can_be_used_by_everybody() {
     });
 }
 
+/// Sends a form of `/jobs/new` as the page would, and gives back the address of the job.
+async fn create_job(browser: &Browser, script: &str, fields: serde_json::Value) -> String {
+    let send = format!(
+        "const form = new URLSearchParams(Object.assign({{script: '{script}'}}, {fields}));
+        return fetch('/jobs/new', {{method: 'POST', body: form}})
+            .then((answer) => [answer.status, new URL(answer.url).pathname])"
+    );
+    let answer = browser.evaluate(&send).await;
+    assert_eq!(answer[0], 200, "{answer}");
+    answer[1].as_str().unwrap().to_owned()
+}
+
+/// Jobs in every way in which they run: a script, and paths and names.
+async fn jobs(client: &Client, browser: &Browser) -> (String, Vec<(String, &'static str)>) {
+    let body = json!({ "name": "warehouse backup", "language": "bash", "source": "echo done" });
+    let script = client.post("/api/v1/scripts", body).await.json(201);
+    let script = script["id"].as_str().unwrap().to_owned();
+    let nightly = json!({
+        "name": "Every night", "trigger": "cron", "trigger.pattern": "30 2 * * *",
+        "trigger.zone": "Europe/Berlin", "misfire": "catch_up", "overlap": "queue",
+        "rules.jitter_ms": "30s", "rules.blackouts": "sat,sun 22:00 to 06:00\n12-24 to 01-01",
+    });
+    let nightly = create_job(browser, &script, nightly).await;
+    let often = json!({
+        "name": "Each quarter of an hour, with a name that is too long for the width of a telephone",
+        "trigger": "cron", "trigger.pattern": "*/15 8-17 * * 1-5", "paused": "yes",
+    });
+    let often = create_job(browser, &script, often).await;
+    let often_of_day = json!({ "name": "pulse", "trigger": "interval", "trigger.every_ms": "10m" });
+    create_job(browser, &script, often_of_day).await;
+    let once = json!({ "name": "move", "trigger": "once", "trigger.at": "2099-12-31T23:00" });
+    create_job(browser, &script, once).await;
+    let pages = vec![
+        ("/jobs".to_owned(), "jobs"),
+        (format!("/jobs?script={script}"), "jobs-of-script"),
+        ("/jobs/new".to_owned(), "job-pick"),
+        (format!("/jobs/new?script={script}"), "job-new"),
+        (nightly.clone(), "job"),
+        (format!("{nightly}/edit"), "job-edit"),
+        (often, "job-paused"),
+        ("/jobs/calendar".to_owned(), "jobs-calendar"),
+        ("/jobs/calendar?month=2099-03&zone=Europe/Berlin".to_owned(), "jobs-calendar-change"),
+    ];
+    (nightly, pages)
+}
+
+#[test]
+fn every_page_about_jobs_can_be_used_by_everybody() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let browser = Browser::open().await;
+        browser.goto(&format!("{}/sign-in", server.url())).await;
+        sign_in(&browser).await;
+        for (path, name) in [
+            ("/jobs", "jobs-none"),
+            ("/jobs/new", "job-pick-none"),
+            ("/jobs/calendar", "jobs-calendar-none"),
+        ] {
+            look(&browser, &format!("{}{path}", server.url()), name).await;
+        }
+        let (job, pages) = jobs(&client, &browser).await;
+        let run = "return fetch(location.origin + arguments[0], {method: 'POST'})"
+            .replace("arguments[0]", &format!("'{job}/run'"));
+        for _ in 0..2 {
+            browser.evaluate(&format!("{run}.then((answer) => answer.status)")).await;
+        }
+        for (path, name) in pages {
+            look(&browser, &format!("{}{path}", server.url()), name).await;
+        }
+    });
+}
+
+/// The way from a script to a job that runs it.
+#[test]
+fn what_a_job_would_do_is_told_as_one_types() {
+    block_on(async {
+        let server = Server::start();
+        let browser = signed_in(&server).await;
+        let client = server.anonymous().sign_in("admin").await;
+        let body = json!({ "name": "backup", "language": "bash", "source": "echo done" });
+        client.post("/api/v1/scripts", body).await.is(201);
+        browser.goto(&format!("{}/jobs/new", server.url())).await;
+        browser.click("main form button").await;
+        let pattern = "input[name='trigger.pattern']";
+        browser.shows("#preview", "At 03:00 every day (").await;
+        browser.fill(pattern, "*/15 8-17 * * 1-5").await;
+        browser.shows("#preview", "Every 15 minutes from 08:00 to 17:45 on weekdays (").await;
+        browser.fill("input[name='trigger.zone']", "Europe/Berlin").await;
+        browser.fill(pattern, "30 2 * * *").await;
+        browser.shows("#preview", "02:30 comes twice, and runs the first time only").await;
+        browser.fill(pattern, "0 25 * * *").await;
+        browser.shows("#preview", "`25` is no hour, which is 0 to 23 (character 3)").await;
+        browser.click("main form button[type=submit]").await;
+        browser.shows("main form .error", "`25` is no hour").await;
+        browser.fill(pattern, "0 3 * * *").await;
+        // The button tells the same as typing does, for who has no JavaScript.
+        browser.click("main form button[name=do]").await;
+        browser.shows("#preview", "At 03:00 every day (Europe/Berlin)").await;
+        browser.click("main form button[type=submit]").await;
+        browser.shows("main", "At 03:00 every day (Europe/Berlin)").await;
+        browser.shows("h1", "backup").await;
+        let path = browser.path().await;
+        assert!(path.starts_with("/jobs/") && !path.ends_with("/new"), "{path}");
+        browser.click("form[action$='/run'] button").await;
+        browser.shows("#log", "done").await;
+        // What was refused before is an error to the browser too.
+        browser.said().await;
+
+        browser.goto(&format!("{}/jobs/new", server.url())).await;
+        browser.click("main form button").await;
+        browser.click(".trigger .seg label:nth-child(4)").await;
+        browser.shows("#preview", "Whenever its URL is called.").await;
+        browser.click("label[for=signed]").await;
+        browser.click("main form button[type=submit]").await;
+        browser.shows("#hook-h", "Its URL, told this once").await;
+        browser.shows("main", &format!("{}/hooks/", server.url())).await;
+        for (width, scheme) in VIEWS {
+            browser.view(width, scheme).await;
+            let name = format!("job-told-once-{width}-{}", scheme.name());
+            browser.screenshot(&name).await;
+            browser.assert_fits(&name).await;
+            browser.assert_accessible(&name).await;
+        }
+        browser.assert_quiet("a webhook").await;
+        browser.click("a[href$='/edit']").await;
+        browser.shows("h1", "Edit job").await;
+    });
+}
+
 #[test]
 fn every_page_can_be_used_by_everybody() {
     block_on(async {

@@ -90,6 +90,11 @@ impl Problems {
         (!wrong.is_empty()).then(|| wrong.join(" "))
     }
 
+    /// All that is wrong, without the names of fields.
+    pub(crate) fn reasons(self) -> Vec<String> {
+        self.0.into_values().collect()
+    }
+
     /// What no field of the form has shown.
     pub(crate) fn rest(self) -> Vec<String> {
         let named = |(field, reason): (String, String)| match field.as_str() {

@@ -68,13 +68,21 @@ impl Frame {
 
     /// The way to the main pages.
     pub(super) fn places(&self) -> Vec<Link> {
-        let link = |place: Place| Link {
+        Place::ALL.map(|place| self.link(place)).into()
+    }
+
+    /// The way to those that are used most.
+    pub(super) fn shortcuts(&self) -> Vec<Link> {
+        Place::DOCK.map(|place| self.link(place)).into()
+    }
+
+    fn link(&self, place: Place) -> Link {
+        Link {
             name: place.name(),
             path: place.path().to_owned(),
             icon: place.icon(),
             current: self.place == Some(place),
-        };
-        Place::ALL.map(link).into()
+        }
     }
 }
 
@@ -95,17 +103,22 @@ pub(crate) enum Place {
     Overview,
     Scripts,
     Executions,
+    Jobs,
     Code,
 }
 
 impl Place {
-    const ALL: [Self; 4] = [Self::Overview, Self::Scripts, Self::Executions, Self::Code];
+    const ALL: [Self; 5] =
+        [Self::Overview, Self::Scripts, Self::Executions, Self::Jobs, Self::Code];
+    /// Those in the dock of phones, which has room for no more.
+    const DOCK: [Self; 4] = [Self::Overview, Self::Scripts, Self::Executions, Self::Jobs];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
             Self::Scripts => "Scripts",
             Self::Executions => "Executions",
+            Self::Jobs => "Jobs",
             Self::Code => "Run code",
         }
     }
@@ -115,6 +128,7 @@ impl Place {
             Self::Overview => "/",
             Self::Scripts => "/scripts",
             Self::Executions => "/executions",
+            Self::Jobs => "/jobs",
             Self::Code => "/run",
         }
     }
@@ -124,6 +138,7 @@ impl Place {
             Self::Overview => "home",
             Self::Scripts => "script",
             Self::Executions => "runs",
+            Self::Jobs => "clock",
             Self::Code => "term",
         }
     }

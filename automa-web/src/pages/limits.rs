@@ -103,8 +103,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Limits as one would type them.
 fn texts(limits: &LimitsRequest) -> [Option<String>; 7] {
-    let time =
-        |ms: Option<u64>| Some(humantime::format_duration(Duration::from_millis(ms?)).to_string());
+    let time = |ms: Option<u64>| ms.map(written_time);
     let size = |bytes: Option<u64>| Some(written(bytes?));
     [
         time(limits.wall_ms),
@@ -115,6 +114,11 @@ fn texts(limits: &LimitsRequest) -> [Option<String>; 7] {
         size(limits.output_bytes),
         size(limits.tmp_bytes),
     ]
+}
+
+/// A time that reads back exactly: `15m`.
+pub(super) fn written_time(ms: u64) -> String {
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
 }
 
 /// A size that reads back exactly: `512M`, or all its bytes.

@@ -48,6 +48,32 @@ impl Asked {
         schema.as_ref().and_then(properties).map_or(Self::Json, Self::Each)
     }
 
+    /// The same where its fields can show these parameters, else as a JSON object.
+    pub(crate) fn for_all(self, parameters: &Parameters) -> Self {
+        let shows = |name: &String, value: &Value| match &self {
+            Self::Each(all) => {
+                !value.is_object() && !value.is_array() && all.iter().any(|it| it.name == *name)
+            }
+            Self::Json => true,
+        };
+        if parameters.iter().all(|(name, value)| shows(name, value)) { self } else { Self::Json }
+    }
+
+    /// The form that would ask for these parameters.
+    pub(crate) fn typed(&self, typed: Typed, parameters: &Parameters) -> Typed {
+        match self {
+            Self::Json if parameters.is_empty() => typed,
+            Self::Json => self::typed(typed, parameters),
+            Self::Each(all) => {
+                all.iter().fold(typed, |typed, property| match parameters.get(&property.name) {
+                    Some(Value::String(text)) => typed.with(&property.id(), text.clone()),
+                    Some(value) => typed.with(&property.id(), value.to_string()),
+                    None => typed,
+                })
+            }
+        }
+    }
+
     /// The fields, with what was typed.
     pub(crate) fn fields(&self, typed: &Typed, problems: &mut Problems) -> Vec<Field> {
         match self {
@@ -250,6 +276,21 @@ pub(crate) mod tests {
         problems.add("parameters/PATH", &"is taken");
         let fields = Asked::Json.fields(&Typed::default(), &mut problems);
         assert!(fields[0].has_error() && problems.is_empty());
+    }
+
+    #[test]
+    fn what_was_asked_for_is_typed_again() {
+        let parameters = json!({"hosts": "a b", "days": 7, "report": "full", "dry/run": true});
+        let Value::Object(mut parameters) = parameters else { unreachable!() };
+        let asked = Asked::of(Some(SCHEMA));
+        assert_eq!(asked.clone().for_all(&parameters), asked);
+        let typed = asked.typed(Typed::default(), &parameters);
+        assert_eq!(asked.read(&typed, &mut Problems::default()), Some(parameters.clone()));
+        parameters.insert("more".to_owned(), json!(["x"]));
+        let asked = asked.for_all(&parameters);
+        assert_eq!(asked, Asked::Json);
+        let typed = asked.typed(Typed::default(), &parameters);
+        assert_eq!(asked.read(&typed, &mut Problems::default()), Some(parameters));
     }
 
     #[test]

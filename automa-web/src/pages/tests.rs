@@ -17,6 +17,10 @@ fn all() -> Vec<(&'static str, String)> {
         super::scripts::trash::tests::samples(),
         super::code::tests::samples(),
         super::disk::tests::samples(),
+        super::jobs::tests::samples(),
+        super::jobs::job::tests::samples(),
+        super::jobs::form::tests::samples(),
+        super::jobs::calendar::tests::samples(),
         super::executions::tests::samples(),
         super::execution::tests::samples(),
     ]
