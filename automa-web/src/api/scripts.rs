@@ -200,6 +200,7 @@ impl ScriptsApi {
     ///
     /// Each is for a routine task, and runs as it is, without network.
     #[oai(path = "/starters", method = "get", operation_id = "listStarters")]
+    #[expect(clippy::unused_async, reason = "an operation is awaited")]
     async fn starters(&self, _auth: Auth) -> Json<Starters> {
         let all = script::Starter::all().into_iter();
         Json(Starters { items: all.map(Into::into).collect() })
