@@ -113,6 +113,40 @@ pub struct Child {
     pub(crate) history: UsageHistory,
 }
 
+/// Connects to the ports of a sandbox, as long as that runs.
+#[derive(Debug, Clone)]
+pub struct Connector(mpsc::WeakUnboundedSender<Control>);
+
+impl Connector {
+    /// As [`Child::connect`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        match self.connect_at(Connect { port, ipv6: false }).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.connect_at(Connect { port, ipv6: true }).await
+            }
+            result => result,
+        }
+    }
+
+    async fn connect_at(&self, address: Connect) -> io::Result<TcpStream> {
+        let (answer, connected) = oneshot::channel();
+        // Once it is over, the answer is dropped with the question.
+        if let Some(control) = self.0.upgrade() {
+            let _ = control.send(Control::Connect(address, answer));
+        } else {
+            drop(answer);
+        }
+        let socket = connected.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??;
+        let socket = TcpStream::from_std(socket.into())?;
+        socket.writable().await?;
+        socket.take_error()?.map_or(Ok(socket), Err)
+    }
+}
+
 /// What a supervisor knows in the end.
 #[derive(Debug)]
 pub(crate) struct Concluded {
@@ -152,22 +186,14 @@ impl Child {
     /// `ConnectionRefused` where nobody listens (yet), or the program is not there yet;
     /// `NetworkUnreachable` without such an interface; `BrokenPipe` once it has ended.
     pub async fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        match self.connect_at(Connect { port, ipv6: false }).await {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.connect_at(Connect { port, ipv6: true }).await
-            }
-            result => result,
-        }
+        self.connector().connect(port).await
     }
 
-    async fn connect_at(&self, address: Connect) -> io::Result<TcpStream> {
-        let (answer, connected) = oneshot::channel();
-        // Once it is over, the answer is dropped with the question.
-        let _ = self.control.send(Control::Connect(address, answer));
-        let socket = connected.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??;
-        let socket = TcpStream::from_std(socket.into())?;
-        socket.writable().await?;
-        socket.take_error()?.map_or(Ok(socket), Err)
+    /// What connects to its ports, to be used beside [`next_output`](Self::next_output).
+    #[must_use]
+    pub fn connector(&self) -> Connector {
+        // It does not keep the sandbox from being dropped.
+        Connector(self.control.downgrade())
     }
 
     /// Where the program's terminal is typed at, to be used beside [`next_output`](Self::next_output);

@@ -29,6 +29,7 @@ pub(crate) fn mark_guarded() {
 #[must_use]
 pub struct EngineConfig {
     pub(crate) slots: usize,
+    spare: usize,
     warm: Option<usize>,
     pub(crate) patience: Duration,
     pub(crate) trees: Vec<(PathBuf, PathBuf)>,
@@ -43,6 +44,7 @@ impl Default for EngineConfig {
         let processors = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().unwrap_or(1);
         Self {
             slots: usize::try_from(processors).unwrap_or(1).clamp(1, MAX_SLOTS),
+            spare: 0,
             warm: None,
             patience: interpreter::PATIENCE,
             trees: Vec::new(),
@@ -69,6 +71,18 @@ impl EngineConfig {
         self
     }
 
+    /// How many sandboxes run at the same time beyond that, for programs that run on: together at
+    /// most 64; none unless told. Their slots are made when they are needed.
+    pub fn spare(mut self, slots: usize) -> Self {
+        self.spare = slots;
+        self
+    }
+
+    /// How many slots may be made beyond the usual ones.
+    pub(crate) fn spare_slots(&self) -> usize {
+        self.spare.min(MAX_SLOTS - self.slots)
+    }
+
     /// How many sandboxes are kept prepared beyond those of the slots themselves, so that commands
     /// of several [profiles](crate::Profile) find theirs: at most what is left of 64, by default as
     /// many as slots. They are made when they are first missed. With 0 nothing is prepared after a
@@ -89,7 +103,7 @@ impl EngineConfig {
 
     /// Most slots there will be, prepared ones included.
     pub(crate) fn most_slots(&self) -> usize {
-        (self.slots + self.warm.unwrap_or(self.slots)).min(MAX_SLOTS)
+        (self.slots + self.spare_slots() + self.warm.unwrap_or(self.slots)).min(MAX_SLOTS)
     }
 
     /// Whether a slot is prepared again after a run.

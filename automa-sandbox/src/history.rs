@@ -50,6 +50,8 @@ struct Recorded {
     points: Vec<UsagePoint>,
     /// How many samples a point has beside its first.
     more: u32,
+    /// The last sample.
+    latest: Option<UsagePoint>,
     /// Samples of the point to come.
     pending: Option<(UsagePoint, u32)>,
 }
@@ -61,6 +63,12 @@ impl UsageHistory {
         let recorded = self.recorded();
         let pending = recorded.pending.map(|(point, _)| point);
         recorded.points.iter().copied().chain(pending).collect()
+    }
+
+    /// What it used at last, once anything is known.
+    #[must_use]
+    pub fn latest(&self) -> Option<UsagePoint> {
+        self.recorded().latest
     }
 
     pub(crate) fn record(
@@ -82,6 +90,7 @@ impl UsageHistory {
 
 impl Recorded {
     fn add(&mut self, sample: UsagePoint) {
+        self.latest = Some(sample);
         let (point, samples) = match self.pending.take() {
             Some((point, samples)) => (point.and(sample), samples + 1),
             None => (sample, 1),

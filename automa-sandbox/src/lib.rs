@@ -135,7 +135,7 @@ mod zygote;
 
 pub use crate::{
     artifacts::{Artifact, Artifacts, CollectLimits, SkipReason, Skipped},
-    child::{Child, Chunk, Output, Stream},
+    child::{Child, Chunk, Connector, Output, Stream},
     command::{Command, Stdin, Stdout},
     config::EngineConfig,
     directory::DirectoryMount,

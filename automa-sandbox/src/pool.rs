@@ -55,6 +55,8 @@ pub(crate) struct Pool {
     ager: OnceLock<AbortHandle>,
     prepares: bool,
     slots: usize,
+    /// How many more may run, whose slots are made when they are needed.
+    spare: usize,
     null: OwnedFd,
     mounter: Mounter,
     resolver: Arc<dyn Resolve>,
@@ -64,7 +66,7 @@ impl Pool {
     /// Starts the zygote, and as many slots as sandboxes run at once.
     pub(crate) async fn start(config: EngineConfig) -> Result<Self, Error> {
         let (most, prepares, slots) = (config.most_slots(), config.prepares(), config.slots);
-        let patience = config.patience;
+        let (spare, patience) = (config.spare_slots(), config.patience);
         // Before any helper exists: in cgroup v2 this process moves to a group of its own.
         let groups = Cgroups::discover();
         let zygote = Zygote::spawn(&config.helper)?;
@@ -82,7 +84,7 @@ impl Pool {
             idle: Mutex::default(),
             host: Arc::new(Host::new(facts, groups.support(), shows_trees)),
             groups,
-            free: Arc::new(Semaphore::new(slots)),
+            free: Arc::new(Semaphore::new(slots + spare)),
             present: Semaphore::new(0),
             waiting: AtomicUsize::new(0),
             unmade: Mutex::new((slots..most).rev().collect()),
@@ -91,6 +93,7 @@ impl Pool {
             ager: OnceLock::new(),
             prepares,
             slots,
+            spare,
             null: stdio::null().map_err(Error::io("opening /dev/null"))?,
             mounter,
             resolver: config.resolver,
@@ -130,6 +133,13 @@ impl Pool {
     pub(crate) async fn lease(self: &Arc<Self>, class: &Class, cold: bool) -> Result<Lease, Error> {
         let permit = self.free.clone().acquire_owned().await.map_err(|_| Error::Stopped)?;
         let wanted = (!cold).then_some(class);
+        if self.present.available_permits() == 0
+            && let Some(reserved) = self.reserve(0)
+        {
+            // Not here, where whoever waits may stop waiting.
+            let (pool, class) = (self.clone(), class.clone());
+            log(detach(async move { pool.add(reserved, &class).await }).await.unwrap_or(Ok(())));
+        }
         loop {
             let mut lease = self.take(wanted).await?;
             if !lease.slot().is_sound() {
@@ -240,7 +250,7 @@ impl Pool {
         let other = others.min_by_key(|(_, it)| it.map(|(_, since)| since));
         let other = other.map(|(index, it)| (index, it.is_some()));
         if other.is_none_or(|(_, prepared)| prepared)
-            && let Some(reserved) = self.reserve()
+            && let Some(reserved) = self.reserve(self.spare)
         {
             return Some(detach(async move { pool.add(reserved, &class).await }));
         }
@@ -253,7 +263,7 @@ impl Pool {
     /// Waits until no slot is in use, lends no more, and ends what is prepared.
     pub(crate) async fn drain(&self) {
         // All permits together mean that no supervisor is left, but maybe slots that settle.
-        let _all = self.free.acquire_many(self.slots as u32).await;
+        let _all = self.free.acquire_many((self.slots + self.spare) as u32).await;
         self.free.close();
         let _settled = self.in_use.write().await;
         let slots = std::mem::take(&mut *self.idle());
@@ -282,10 +292,12 @@ impl Pool {
         Slot::new(&self.zygote, &self.groups, index, id).await
     }
 
-    /// Sets one of the slots aside that may still be made.
-    fn reserve(&self) -> Option<Reserved> {
+    /// Sets one of the slots aside that may still be made, if so many are left for others.
+    fn reserve(&self, left: usize) -> Option<Reserved> {
         let in_use = self.in_use.clone().try_read_owned().ok()?;
-        self.unmade().pop().map(|index| Reserved { index, _in_use: in_use })
+        let mut unmade = self.unmade();
+        let index = if unmade.len() > left { unmade.pop() } else { None };
+        index.map(|index| Reserved { index, _in_use: in_use })
     }
 
     /// Makes one more slot and prepares it.
@@ -473,7 +485,7 @@ impl Lease {
         // The run is over; nobody has to wait for what is still to be done.
         self.permit = None;
         let pool = self.pool.clone();
-        let spare = self.missed.take().filter(|_| pool.prepares).zip(pool.reserve());
+        let spare = self.missed.take().filter(|_| pool.prepares).zip(pool.reserve(pool.spare));
         if lost || self.slot().recover().await.is_err() {
             self.replace().await;
         } else {
