@@ -95,11 +95,15 @@ pub enum Permission {
     ManageUsers,
     /// Saying how long things are kept.
     ManageSettings,
+    /// Reading agents, and what has become of them.
+    ReadAgents,
+    /// Creating and changing agents, starting and stopping them, and talking to them.
+    WriteAgents,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::ReadScripts,
         Self::WriteScripts,
         Self::ReadExecutions,
@@ -109,14 +113,20 @@ impl Permission {
         Self::ReadAudit,
         Self::ManageUsers,
         Self::ManageSettings,
+        Self::ReadAgents,
+        Self::WriteAgents,
     ];
 
     /// The least role that has it.
     #[must_use]
     pub fn least_role(self) -> Role {
         match self {
-            Self::ReadScripts | Self::ReadExecutions | Self::ReadJobs => Role::Viewer,
-            Self::WriteScripts | Self::Execute | Self::WriteJobs => Role::Operator,
+            Self::ReadScripts | Self::ReadExecutions | Self::ReadJobs | Self::ReadAgents => {
+                Role::Viewer
+            }
+            Self::WriteScripts | Self::Execute | Self::WriteJobs | Self::WriteAgents => {
+                Role::Operator
+            }
             Self::ReadAudit | Self::ManageUsers | Self::ManageSettings => Role::Admin,
         }
     }
@@ -135,6 +145,8 @@ impl fmt::Display for Permission {
             Self::ReadAudit => "read the audit log",
             Self::ManageUsers => "manage users",
             Self::ManageSettings => "change settings",
+            Self::ReadAgents => "read agents",
+            Self::WriteAgents => "change agents",
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     Automa, Result,
     actor::{Actor, Origin, Permission},
     clock::Clock,
-    id::{AuditId, ExecutionId, JobId, ScriptId, SessionId, UserId},
+    id::{AgentId, AuditId, ExecutionId, JobId, ScriptId, SessionId, UserId},
     page::{Page, PageRequest},
     script::Status,
     store,
@@ -92,6 +92,22 @@ pub enum Action {
     ScriptRestored(ScriptId),
     /// A deleted script was removed for good.
     ScriptPurged(ScriptId),
+    /// An agent was created.
+    AgentCreated(AgentId),
+    /// What an agent is was changed.
+    AgentChanged(AgentId),
+    /// An agent was deleted.
+    AgentDeleted(AgentId),
+    /// An agent was started by somebody.
+    AgentStarted(AgentId),
+    /// An agent was stopped by somebody.
+    AgentStopped(AgentId),
+    /// An agent was stopped and started anew by somebody.
+    AgentRestarted(AgentId),
+    /// An agent's script was sent a signal of this number.
+    AgentSignalled(AgentId, i32),
+    /// An agent's script was written a line.
+    AgentTold(AgentId),
 }
 
 impl Entry {
@@ -148,6 +164,7 @@ mod tests {
         let (script, execution) = (ScriptId::generate(&clock), ExecutionId::generate(&clock));
         let (user, session) = (UserId::generate(&clock), SessionId::generate(&clock));
         let job = JobId::generate(&clock);
+        let agent = AgentId::generate(&clock);
         let actions = [
             Action::ScriptCreated(script),
             Action::ScriptChanged(script),
@@ -173,6 +190,14 @@ mod tests {
             Action::JobHookRenewed(job),
             Action::ScriptRestored(script),
             Action::ScriptPurged(script),
+            Action::AgentCreated(agent),
+            Action::AgentChanged(agent),
+            Action::AgentDeleted(agent),
+            Action::AgentStarted(agent),
+            Action::AgentStopped(agent),
+            Action::AgentRestarted(agent),
+            Action::AgentSignalled(agent, 1),
+            Action::AgentTold(agent),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

@@ -5,11 +5,13 @@ mod seed;
 use std::{fs, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use automa_sandbox::{EngineConfig, Protection};
+use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::{
     actor::Actor,
+    agent::{self, Agents, Supervisor},
     audit::Audit,
     blocking,
     clock::{Clock, SystemClock},
@@ -39,6 +41,7 @@ pub struct Automa {
     pub(crate) library: Arc<Library>,
     pub(crate) checks: Arc<Checks>,
     runner: Option<Arc<Runner>>,
+    supervisor: Option<Arc<Supervisor>>,
     sweeper: Option<Arc<Sweeper>>,
     packer: Option<Arc<Packer>>,
     scheduler: Option<Arc<Scheduler>>,
@@ -59,6 +62,7 @@ pub struct Builder {
     slots: Option<usize>,
     per_user: Option<usize>,
     free_disk: Option<u64>,
+    agents: usize,
 }
 
 impl Builder {
@@ -108,6 +112,13 @@ impl Builder {
         self
     }
 
+    /// Runs at most this many agents at the same time, 1 to 48, besides executions; more wait. 16
+    /// unless told.
+    pub fn max_agents(mut self, most: usize) -> Self {
+        self.agents = most.clamp(1, 48);
+        self
+    }
+
     /// Opens it and starts to run what is queued. What a former process was running when it ended
     /// is recorded as [`lost`](crate::execution::State::Lost), or tried again if it asked for that.
     ///
@@ -127,6 +138,8 @@ impl Builder {
         if let Some(slots) = self.slots {
             engine = engine.slots(slots);
         }
+        let agents = self.agents;
+        engine = engine.spare(agents);
         // At the same time, as both take tens of milliseconds and neither needs the other.
         let opening = blocking::run(move || self.open());
         let (opened, sandboxes) = tokio::join!(opening, Sandboxes::start(engine));
@@ -150,7 +163,10 @@ impl Builder {
         let admission = Admission::new(Box::new(ThisHost::new(logs.clone())), free_disk);
         let config = RunnerConfig { logs, artifacts, per_user, admission };
         automa.temporary = temporary.map(Arc::new);
-        automa.runner = Some(Runner::start(sandboxes, store, clock, config).await?);
+        let runner = Runner::start(sandboxes, store.clone(), clock.clone(), config).await?;
+        let supervisor = Supervisor::start(store, clock, Arc::clone(&runner), agents);
+        automa.runner = Some(runner);
+        automa.supervisor = Some(Arc::new(supervisor));
         automa.scheduler = Some(Arc::new(Scheduler::start(automa.clone())));
         Ok(automa)
     }
@@ -180,6 +196,7 @@ impl Builder {
             library: Arc::default(),
             checks: Arc::default(),
             runner: None,
+            supervisor: None,
             sweeper: None,
             packer: None,
             scheduler: None,
@@ -215,6 +232,7 @@ impl Automa {
             slots: None,
             per_user: None,
             free_disk: None,
+            agents: agent::RUNNING,
         }
     }
 
@@ -267,6 +285,12 @@ impl Automa {
         }
     }
 
+    /// Agents, on behalf of `actor`.
+    #[must_use]
+    pub fn agents<'a>(&'a self, actor: &'a Actor) -> Agents<'a> {
+        Agents::new(self, actor)
+    }
+
     /// The same with something that runs executions.
     #[cfg(test)]
     pub(crate) fn with_runner(self, runner: Arc<Runner>) -> Self {
@@ -303,6 +327,12 @@ impl Automa {
         Audit::new(self, actor)
     }
 
+    /// What its clock shows.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> Subscription {
@@ -334,11 +364,14 @@ impl Automa {
         }
     }
 
-    /// Waits for what is running, leaves what is queued for the next start, and closes the store.
-    /// All handles are closed by it.
+    /// Stops agents, waits for what is running, leaves what is queued for the next start, and closes
+    /// the store. All handles are closed by it.
     pub async fn close(&self) {
         if let Some(scheduler) = &self.scheduler {
             scheduler.stop().await;
+        }
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.stop().await;
         }
         if let Some(runner) = &self.runner {
             runner.stop().await;

@@ -86,6 +86,18 @@ pub enum Error {
     /// The execution has ended already.
     #[error("the execution has already ended: it {state}", state = .0.as_sentence())]
     Ended(State),
+    /// The agent does not run.
+    #[error("the agent does not run at the moment; start it first")]
+    AgentStopped,
+    /// The agent runs, or is about to.
+    #[error("the agent is not stopped; stop it first")]
+    AgentRuns,
+    /// The agent's script does not read its standard input.
+    #[error("the agent has not read what it was sent before; nothing was sent")]
+    AgentDeaf,
+    /// There is no pipe for the standard input of an agent.
+    #[error("no pipe could be made for the standard input of an agent")]
+    AgentInput(#[source] io::Error),
     /// There is no space for what an execution would write.
     #[error(
         "{}; remove what is not needed from the disk, or move the data to a larger one",

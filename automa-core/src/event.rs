@@ -16,7 +16,7 @@ use tokio::sync::{
 
 use crate::{
     execution::State,
-    id::{ExecutionId, JobId, ScriptId, SessionId, UserId},
+    id::{AgentId, ExecutionId, JobId, ScriptId, SessionId, UserId},
 };
 
 /// Something that happened and is already stored.
@@ -38,6 +38,8 @@ pub enum Event {
         /// The state it is in now.
         state: State,
     },
+    /// An agent was created, changed, removed, or came to another state.
+    AgentChanged(AgentId),
     /// This many events are missing here, because the subscriber was too slow or the store failed:
     /// anything may have changed.
     Missed(u64),

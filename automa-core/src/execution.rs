@@ -43,6 +43,7 @@
 //! ```
 
 mod admission;
+mod agent;
 mod artifacts;
 mod attempt;
 mod concurrency;
@@ -78,14 +79,17 @@ pub(crate) use self::submission::check_unattended;
 pub(crate) use self::{admission::tests::TestHost, idempotency::Key, runner::StandIn};
 pub(crate) use self::{
     admission::{Admission, ThisHost},
+    agent::start_for_agent,
     artifacts::{ArtifactFiles, Kept},
     attempt::log_name,
     idempotency::{Hash, KEYS_EXPIRE_AFTER, Submitted},
+    network::check as check_network,
     older::{ExecutionV1, ExecutionV2},
     packing::Packer,
     result::StoredResult,
-    retry::ATTEMPTS_MAX,
-    runner::{Runner, RunnerConfig, Sandboxes},
+    retry::{ATTEMPTS_MAX, Pauses},
+    runner::{Console, Runner, RunnerConfig, Sandboxes, TellError},
+    submission::by_schema,
 };
 pub use self::{
     artifacts::{Artifact, Artifacts, Content, LeftOut},

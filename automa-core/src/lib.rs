@@ -5,7 +5,7 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`script`], [`execution`], [`job`] | the nouns of the domain, and what can be done with them |
+//! | [`script`], [`execution`], [`job`], [`agent`] | the nouns of the domain, and what can be done with them |
 //! | [`user`], [`setup`], [`session`] | who may sign in, how the first comes to be, who is signed in |
 //! | [`actor`], [`audit`] | who does something, whether they may, and what is remembered of it |
 //! | [`store`], [`error`] | one file that holds everything, one way to write it, and what can fail |
@@ -32,6 +32,7 @@
 //! ```
 
 pub mod actor;
+pub mod agent;
 pub mod audit;
 mod automa;
 mod blocking;

@@ -11,6 +11,7 @@
 //! in `migrate::CURRENT`. Actors, permissions and rules are not here: operations of the domain
 //! decide, and then make one change that contains everything that belongs together.
 
+pub(crate) mod agents;
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod change;

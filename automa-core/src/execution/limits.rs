@@ -61,7 +61,11 @@ impl LimitsRequest {
     /// These limits over the defaults.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let default = Limits::default();
+        self.over_defaults(&Limits::default())
+    }
+
+    /// These limits over other defaults.
+    pub(super) fn over_defaults(&self, default: &Limits) -> Limits {
         Limits {
             wall: self.wall_ms.map_or(default.wall, Duration::from_millis),
             cpu_time: self.cpu_ms.map_or(default.cpu_time, |ms| Some(Duration::from_millis(ms))),
@@ -70,7 +74,7 @@ impl LimitsRequest {
             processes: self.pids.map_or(default.processes, u64::from),
             output: self.output_bytes.map_or(default.output, Bytes),
             tmp: self.tmp_bytes.map_or(default.tmp, Bytes),
-            ..default
+            ..default.clone()
         }
     }
 

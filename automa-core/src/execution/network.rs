@@ -5,7 +5,7 @@ use automa_sandbox::{Destination, Egress, Network};
 use crate::error::FieldError;
 
 /// Names what is wrong with a list; an empty one is no network.
-pub(super) fn check(destinations: &[Destination], errors: &mut Vec<FieldError>) {
+pub(crate) fn check(destinations: &[Destination], errors: &mut Vec<FieldError>) {
     if let Err(problem) = network(destinations).check() {
         errors.push(FieldError::new("network", problem));
     }

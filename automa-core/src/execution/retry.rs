@@ -70,15 +70,34 @@ impl Retry {
 
     /// The pause after an attempt, in milliseconds.
     fn pause(&self, attempt: u32, random: u64) -> u64 {
-        let times = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        let Self { backoff_ms, max_backoff_ms, factor, jitter, .. } = *self;
+        let pauses = Pauses { first_ms: backoff_ms, longest_ms: max_backoff_ms, factor, jitter };
+        pauses.after(attempt, random)
+    }
+}
+
+/// Pauses of which each is longer than the one before.
+pub(crate) struct Pauses {
+    pub(crate) first_ms: u64,
+    pub(crate) longest_ms: u64,
+    /// From 1 to 10.
+    pub(crate) factor: f64,
+    /// Whether they differ by chance, from half of their length to all of it.
+    pub(crate) jitter: bool,
+}
+
+impl Pauses {
+    /// Number `number` of them, from 1, in milliseconds.
+    pub(crate) fn after(&self, number: u32, random: u64) -> u64 {
+        let times = i32::try_from(number.saturating_sub(1)).unwrap_or(i32::MAX);
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "within a day as milliseconds, and a float becomes the nearest number there is"
         )]
-        let grown = (self.backoff_ms as f64 * self.factor.powi(times)) as u64;
-        let pause = grown.min(self.max_backoff_ms);
+        let grown = (self.first_ms as f64 * self.factor.powi(times)) as u64;
+        let pause = grown.min(self.longest_ms);
         if !self.jitter {
             return pause;
         }

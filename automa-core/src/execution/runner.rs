@@ -5,6 +5,7 @@
 //! that makes an execution wait goes through here, and tells the queue once it is durable. What is
 //! submitted while a slot is free and nothing goes before it is accepted and started in one change.
 
+mod console;
 mod dispatch;
 mod run;
 mod sandboxes;
@@ -13,9 +14,13 @@ mod tests;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    convert::Infallible,
     fmt, fs,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,6 +30,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub(crate) use self::console::{Console, TellError};
 pub(super) use self::dispatch::Accepted;
 use self::dispatch::Line;
 pub(crate) use self::sandboxes::Sandboxes;
@@ -37,7 +43,7 @@ use super::{
     queue::{Limits, Queue},
 };
 use crate::{
-    Error, Result,
+    Error, Result, agent,
     clock::Clock,
     event::Event,
     health::EngineHealth,
@@ -80,6 +86,10 @@ struct Running {
     line: Mutex<Line>,
     /// Something may start now.
     changed: Notify,
+    /// Agents are to be looked after.
+    agents: Notify,
+    /// All agents are to end.
+    agents_end: AtomicBool,
     /// How many tasks there are.
     tasks: watch::Sender<usize>,
     stop: watch::Sender<bool>,
@@ -93,6 +103,8 @@ struct Live {
     log: watch::Sender<Option<LiveLog>>,
     /// What its sandbox uses, once there is one.
     usage: OnceLock<UsageHistory>,
+    /// What an agent has.
+    console: Option<Arc<Console>>,
 }
 
 /// The log of an attempt that runs.
@@ -120,6 +132,8 @@ impl Runner {
             live: Mutex::default(),
             line: Mutex::new(Line::new(Queue::new(limits), admission)),
             changed: Notify::new(),
+            agents: Notify::new(),
+            agents_end: AtomicBool::new(false),
             tasks: watch::Sender::new(0),
             stop: watch::Sender::new(false),
         });
@@ -129,8 +143,57 @@ impl Runner {
         Ok(Arc::new(Self { dispatcher: Mutex::new(Some(dispatcher)), running }))
     }
 
+    /// Runs an agent's execution, which is recorded as started, while `mind` looks after it.
+    pub(crate) fn keep(
+        &self,
+        id: ExecutionId,
+        console: Arc<Console>,
+        mind: impl Future<Output = Infallible> + Send + 'static,
+    ) {
+        let running = self.running.clone();
+        self.running.spawn(async move {
+            let grace = console.grace;
+            let Some(entered) = running.enter(id, Some(console)) else { return };
+            if running.agents_end.load(Ordering::SeqCst) {
+                running.cancel(id, grace);
+            }
+            // It may have been asked to end before it could be told.
+            running.agents.notify_one();
+            tokio::select! {
+                () = running.run(entered, 1) => {}
+                never = mind => match never {},
+            }
+            running.agents.notify_one();
+        });
+    }
+
+    /// What an agent's execution that runs has.
+    pub(crate) fn console(&self, id: ExecutionId) -> Option<Arc<Console>> {
+        self.running.live().get(&id)?.console.clone()
+    }
+
+    /// Has agents looked after.
+    pub(crate) fn agents_changed(&self) {
+        self.running.agents.notify_one();
+    }
+
+    /// Waits until agents are to be looked after.
+    pub(crate) async fn agents_change(&self) {
+        self.running.agents.notified().await;
+    }
+
+    /// Asks all agents to end, also those that are just being started.
+    pub(crate) fn end_agents(&self) {
+        self.running.agents_end.store(true, Ordering::SeqCst);
+        for live in self.running.live().values() {
+            if let Some(console) = &live.console {
+                live.cancel(console.grace);
+            }
+        }
+    }
+
     /// Asks an execution to end within a time: it does not wait any more, or is ended if it runs.
-    pub(super) fn cancel(&self, id: ExecutionId, grace: Duration) {
+    pub(crate) fn cancel(&self, id: ExecutionId, grace: Duration) {
         self.running.cancel(id, grace);
     }
 
@@ -219,14 +282,14 @@ impl Running {
 
     /// Takes an execution on, before it is recorded as running, from when on it can be cancelled;
     /// `None` if another task has.
-    fn enter(&self, id: ExecutionId) -> Option<Entered<'_>> {
+    fn enter(&self, id: ExecutionId, console: Option<Arc<Console>>) -> Option<Entered<'_>> {
         let cancel = watch::Sender::new(None);
         let cancelled = cancel.subscribe();
         match self.live().entry(id) {
             Entry::Occupied(_) => return None,
             Entry::Vacant(free) => {
                 let (log, usage) = (watch::Sender::default(), OnceLock::new());
-                free.insert(Live { cancel, log, usage })
+                free.insert(Live { cancel, log, usage, console })
             }
         };
         Some(Entered { running: self, id, cancelled, cpu_ms: None })
@@ -256,6 +319,7 @@ impl Running {
                 let ending = Ending::unknown("was lost: Automa ended while it ran");
                 let end = Conclusion { attempt, state: State::Lost, ending, at: now, random };
                 end.record(change, &mut execution)?;
+                agent::interrupted(change, &execution, agent::Moment { now, random })?;
                 change.emit(Event::ExecutionChanged { id, state: execution.state });
             }
             Ok::<_, Error>((store::executions::in_state(change, State::Queued)?, lost))

@@ -444,7 +444,7 @@ fn find_unattended(
 
 /// Parameters with the defaults of a version's schema, also as text; refuses those that it does not
 /// allow.
-fn by_schema(
+pub(crate) fn by_schema(
     version: &Version,
     parameters: Option<Parameters>,
     json: Option<String>,

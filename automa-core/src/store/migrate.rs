@@ -38,6 +38,7 @@ pub(super) const CURRENT: Schema = Schema {
         super::logs::create,
         super::retention::create,
         super::jobs::create,
+        super::agents::create,
     ],
 };
 

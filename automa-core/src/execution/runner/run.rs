@@ -1,6 +1,11 @@
 //! One execution, from where it is taken on to its recorded end.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use automa_sandbox::{Artifacts, Child, Command, Exit, ExitReport, Policy};
 use tokio::{
@@ -10,21 +15,25 @@ use tokio::{
 
 use super::{
     super::{
-        Artifact, Ending, Execution, Kept, Ran, Report, State, StoredResult, artifacts,
+        Artifact, Ending, Execution, Kept, Ran, Report, State, StoredResult, agent as kept,
+        artifacts,
         attempt::Conclusion,
         find_program,
         log::{Keep, LogError, LogOptions, LogWriter, Mask, recover},
         network, parameters, result,
     },
-    Accepted, Entered, LiveLog, Running, told,
+    Accepted, Console, Entered, LiveLog, Running, told,
 };
 use crate::{
-    Error, Result, blocking,
+    Error, Result, agent, blocking,
     error::StoreError,
     event::Event,
     id::ExecutionId,
     store::{self, change::Change, logs::LogFile},
 };
+
+/// The signal that nothing survives (`signal(7)`).
+const SIGKILL: i32 = nix::sys::signal::Signal::SIGKILL as i32;
 
 /// Time until it is looked again whether a full disk has room.
 const NO_SPACE: Duration = Duration::from_millis(500);
@@ -56,7 +65,7 @@ impl Running {
         mut change: impl FnMut(&mut Change, bool) -> Result<Accepted> + Send + 'static,
         tell: oneshot::Sender<Result<Execution>>,
     ) {
-        let Some(entered) = self.enter(id) else { return };
+        let Some(entered) = self.enter(id, None) else { return };
         let accepted = self.store.write(move |it: &mut Change| change(it, true)).await;
         let started = matches!(&accepted, Ok(Accepted { execution, .. })
             if execution.id == id && execution.state == State::Running);
@@ -76,14 +85,14 @@ impl Running {
 
     /// Runs an execution that was queued, if it still is. Its slot was taken before.
     pub(super) async fn run_queued(self: &Arc<Self>, id: ExecutionId) {
-        let Some(entered) = self.enter(id) else { return };
+        let Some(entered) = self.enter(id, None) else { return };
         if let Some(Some(attempt)) = self.begin(id).await {
             self.run(entered, attempt).await;
         }
     }
 
     /// Runs an execution that is recorded as started.
-    async fn run(&self, mut entered: Entered<'_>, attempt: u32) {
+    pub(super) async fn run(&self, mut entered: Entered<'_>, attempt: u32) {
         let id = entered.id;
         let waits = match self.execute(&mut entered, attempt).await {
             End::Known { state, ending, report, left } => {
@@ -133,10 +142,13 @@ impl Running {
     ) -> bool {
         let attempt = end.attempt;
         let log_bytes = self.log_bytes(id, attempt);
+        let closing = self.agents_end.load(Ordering::SeqCst);
         let finished = self.insist(id, move |change, execution| {
             if !end.record(change, execution)? {
                 return Ok((execution.state, None));
             }
+            let at = agent::Moment { now: end.at, random: end.random };
+            agent::ended(change, execution, closing, at)?;
             if let Some(report) = &report {
                 store::executions::put_report(change, id, report)?;
             }
@@ -220,10 +232,13 @@ impl Running {
             Ok(log) => log,
             Err(error) => return End::not_run(&error.into()),
         };
+        let mut console = None;
         if let Some(live) = self.live().get(&id) {
             live.log.send_replace(Some(LiveLog { attempt, handle: log.handle() }));
+            console.clone_from(&live.console);
         }
-        let (child, keep) = match self.start_sandbox(id, &mut entered.cancelled).await {
+        let cancelled = &mut entered.cancelled;
+        let (child, keep) = match self.start_sandbox(id, console.as_deref(), cancelled).await {
             Ok(started) => started,
             Err(End::PutBack) => return End::PutBack,
             Err(end) => return self.put_away((id, attempt), log, None, end).await,
@@ -233,7 +248,10 @@ impl Running {
             let _ = live.usage.set(child.history());
         }
         log.keep(keep);
-        let relayed = relay(child, log, &mut entered.cancelled).await;
+        if let Some(console) = &console {
+            console.started(&child);
+        }
+        let relayed = relay(child, log, console.as_deref(), cancelled).await;
         entered.leave_slot();
         match relayed {
             Ok((report, found, log)) => {
@@ -306,6 +324,7 @@ impl Running {
     async fn start_sandbox(
         &self,
         id: ExecutionId,
+        console: Option<&Console>,
         cancelled: &mut watch::Receiver<Option<Duration>>,
     ) -> Result<(Child, Keep), End> {
         let ran = loop {
@@ -319,13 +338,15 @@ impl Running {
         tokio::select! {
             // What can be started is, whatever else is the case.
             biased;
-            child = self.sandboxes.spawn(|| command(&ran)) => {
-                child.map(|child| (child, ran.limits.keep())).map_err(|error| End::not_run(&error))
+            child = self.sandboxes.spawn(|| command(&ran, console)) => {
+                let keep = console.map_or_else(|| ran.limits.keep(), Console::keep);
+                child.map(|child| (child, keep)).map_err(|error| End::not_run(&error))
             }
             _ = shortened(cancelled, None) => {
                 Err(End::without_report(State::Cancelled, "was cancelled before it was started"))
             }
-            () = told(&mut stop) => Err(End::PutBack),
+            // An agent is told so itself, and waits in no queue.
+            () = told(&mut stop), if console.is_none() => Err(End::PutBack),
         }
     }
 }
@@ -337,10 +358,16 @@ fn left_something(found: &Artifacts) -> bool {
 }
 
 /// What the sandbox is to run.
-fn command(ran: &Ran) -> Result<Command> {
+fn command(ran: &Ran, console: Option<&Console>) -> Result<Command> {
     let Ran { language, source, parameters, limits, network } = ran;
-    let command = language.command(source.as_str(), language.file_name())?;
-    let policy = Policy::script().limits(limits.sandbox()).network(network::network(network));
+    let mut command = language.command(source.as_str(), language.file_name())?;
+    let policy = if let Some(console) = console {
+        command = console.connect(command);
+        kept::policy(limits)
+    } else {
+        Policy::script().limits(limits.sandbox())
+    };
+    let policy = policy.network(network::network(network));
     let command = command.policy(policy).collect(artifacts::limits());
     Ok(result::hand_over(parameters::hand_over(command, parameters.clone())))
 }
@@ -349,6 +376,7 @@ fn command(ran: &Ran) -> Result<Command> {
 async fn relay(
     mut child: Child,
     mut log: LogWriter,
+    console: Option<&Console>,
     cancelled: &mut watch::Receiver<Option<Duration>>,
 ) -> Result<(ExitReport, Option<Artifacts>, LogWriter)> {
     let mut grace = None;
@@ -359,6 +387,15 @@ async fn relay(
                 let Some(chunk) = chunk else { break };
                 log.append(&chunk)?;
                 log.flush()?;
+                if let Some(console) = console {
+                    console.on_output(&chunk);
+                }
+            }
+            signal = next_signal(console) => {
+                match signal {
+                    SIGKILL => child.cancel(Duration::ZERO),
+                    signal => child.signal(signal),
+                }
             }
             asked = shortened(cancelled, grace) => {
                 grace = Some(asked);
@@ -379,6 +416,14 @@ async fn relay(
         log.mark_truncated();
     }
     Ok((report, found, log))
+}
+
+/// Waits for a signal that an agent is to be sent.
+async fn next_signal(console: Option<&Console>) -> i32 {
+    match console {
+        Some(console) => console.next_signal().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until it is to end within a shorter time than it was told before.
