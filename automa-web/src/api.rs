@@ -1,5 +1,6 @@
 //! The API under `/api/v1`: wire types and thin handlers. What they do is done in core.
 
+mod agents;
 pub(crate) mod artifacts;
 mod auth;
 mod body;
@@ -38,6 +39,8 @@ enum Tag {
     Executions,
     /// Scripts that start by themselves
     Jobs,
+    /// Scripts that are kept running
+    Agents,
     /// What is kept, for how long, and what it takes
     Disk,
 }
@@ -55,6 +58,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         artifacts::ArtifactsApi,
         logs::LogsApi,
         logs::FindApi,
+        agents::AgentsApi,
         retention::RetentionApi,
         preview::PreviewApi,
     );

@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) slots: Option<usize>,
     /// Executions of one user that do, if not as many.
     pub(crate) max_running_per_user: Option<usize>,
+    /// Agents that run at the same time.
+    pub(crate) max_agents: usize,
     /// Bytes that have to be free for data, if not the usual.
     pub(crate) least_free_disk: Option<u64>,
 }
@@ -50,7 +52,7 @@ pub(crate) enum KeyError {
 impl Config {
     /// How Automa is started.
     pub(crate) fn builder(&self) -> Builder {
-        let mut builder = Automa::builder().directory(&self.data);
+        let mut builder = Automa::builder().directory(&self.data).max_agents(self.max_agents);
         if let Some(slots) = self.slots {
             builder = builder.slots(slots);
         }
@@ -118,6 +120,7 @@ mod tests {
             grace: Duration::ZERO,
             slots: None,
             max_running_per_user: None,
+            max_agents: 16,
             least_free_disk: None,
         }
     }

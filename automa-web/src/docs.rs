@@ -78,6 +78,14 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "The script is a draft or deprecated. Make it active to run it unattended.",
     ),
     ("ended", "409", "The execution has ended, so it cannot be cancelled."),
+    ("agent-stopped", "409", "The agent does not run at the moment. Start it first."),
+    ("agent-runs", "409", "The agent is not stopped. Stop it first."),
+    (
+        "agent-deaf",
+        "409",
+        "The agent has not read what it was sent before, and there is no more room for it. Nothing was \
+         sent.",
+    ),
     ("setup-closed", "409", "There is an account already. Sign in with it."),
     ("idempotency-mismatch", "409", "The `Idempotency-Key` was used for another request."),
     ("payload-too-large", "413", "The body is larger than 8 MiB."),

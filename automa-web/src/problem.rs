@@ -195,6 +195,14 @@ impl From<Error> for Problem {
             Error::Ended(_) => {
                 Self::new(StatusCode::CONFLICT, "ended", "Already ended").detail(&error)
             }
+            Error::AgentStopped | Error::AgentRuns | Error::AgentDeaf => {
+                let (kind, title) = match error {
+                    Error::AgentStopped => ("agent-stopped", "The agent does not run"),
+                    Error::AgentRuns => ("agent-runs", "The agent is not stopped"),
+                    _ => ("agent-deaf", "The agent does not read"),
+                };
+                Self::new(StatusCode::CONFLICT, kind, title).detail(&error)
+            }
             Error::DiskFull { .. } => {
                 Self::internal(StatusCode::INSUFFICIENT_STORAGE, &error).detail(&error)
             }

@@ -238,6 +238,9 @@ fn sample(name: &Value) -> Value {
     match name.as_str().unwrap() {
         "language" => json!("bash"),
         "source" => json!("true"),
+        "script_id" => json!(UNKNOWN),
+        "signal" => json!("HUP"),
+        "status" => json!("active"),
         "email" => json!("somebody@example.com"),
         "password" => json!("a long enough password"),
         _ => json!("somebody"),
@@ -253,11 +256,17 @@ fn bad_input_is_answered_with_a_problem() {
         let document = Document::read(&admin).await;
         let script = json!({ "name": "x", "language": "bash", "source": "true" });
         let script = admin.post("/api/v1/scripts", script).await.json(201);
+        let agent = json!({ "name": "x", "script_id": script["id"] });
+        let agent = admin.post("/api/v1/agents", agent).await.json(201);
         let execution = admin.run("true").await;
         for operation in document.operations() {
             // Each with a session of its own: some operations end it.
             let client = anonymous.sign_in("admin").await;
-            let existing = if operation.path.contains("/scripts") { &script } else { &execution };
+            let existing = match operation.path.split('/').nth(3) {
+                Some("scripts") => &script,
+                Some("agents") => &agent,
+                _ => &execution,
+            };
             let id = existing["id"].as_str().unwrap().to_owned();
             let path = operation.path_of(&id);
             let target = Target { document: &document, operation, client, id, path };

@@ -111,6 +111,40 @@ fn id(value: &Value) -> String {
     value["id"].as_str().unwrap_or_else(|| panic!("no id in {value:#}")).to_owned()
 }
 
+/// Calls what there is for agents.
+async fn agents(tour: &mut Tour, client: &Client, script: &str) {
+    let nothing = Value::Null;
+    let source = "trap : HUP; while :; do read -r line; done";
+    let body =
+        json!({ "name": "reader", "language": "bash", "source": source, "status": "active" });
+    tour.call(client, Method::PUT, script, body).await;
+    let body = json!({
+        "name": "reader", "script_id": script.rsplit('/').next(), "parameters": { "a": 1 },
+        "limits": { "pids": 9 }, "network": ["example.com:443"], "restart": { "factor": 3 },
+        "ready": { "http": { "port": 1 }, "timeout_ms": 86_400_000 },
+        "alive": { "output_within_ms": 86_400_000, "http": { "port": 1 }, "every_ms": 86_400_000 },
+    });
+    let agents = "/api/v1/agents".to_owned();
+    let agent = id(&tour.call(client, Method::POST, &agents, body.clone()).await);
+    let agent = format!("{agents}/{agent}");
+    let post = async |tour: &mut Tour, what: &str, body: Value| {
+        tour.call(client, Method::POST, &format!("{agent}/{what}"), body).await
+    };
+    post(tour, "start", nothing.clone()).await;
+    client.until(&agent, |agent| !agent["memory_bytes"].is_null()).await;
+    post(tour, "stdin", json!({ "line": "x" })).await;
+    post(tour, "signal", json!({ "signal": "HUP" })).await;
+    for path in ["", "/history", "/metrics"] {
+        tour.call(client, Method::GET, &format!("{agent}{path}"), nothing.clone()).await;
+    }
+    tour.call(client, Method::GET, &agents, nothing.clone()).await;
+    tour.call(client, Method::PUT, &agent, body).await;
+    post(tour, "restart", nothing.clone()).await;
+    post(tour, "stop", nothing.clone()).await;
+    client.until(&agent, |agent| agent["state"] == "stopped").await;
+    tour.call(client, Method::DELETE, &agent, nothing).await;
+}
+
 /// All that a list of executions can be asked for.
 const FILTERS: &str = "?state=succeeded&state=failed&requested_by=admin&min_wall_ms=0\
     &script_id=0197c1a0-5f00-7000-8000-00000000002b&created_from=2026-01-01T00:00:00Z\
@@ -193,6 +227,7 @@ fn every_operation_answers_as_described() {
         for path in [retention, format!("{script}/retention")] {
             tour.call(&client, Method::PUT, &path, rules.clone()).await;
         }
+        agents(&mut tour, &client, &script).await;
         for path in ["/health", "/liveness", "/readiness"] {
             // They need no prefix, and may be told of in the document or not.
             client.get(path).await.is(200);

@@ -145,13 +145,22 @@ impl Client {
     ///
     /// When it does not within [`DEADLINE`].
     pub async fn execution(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        self.until(&format!("/api/v1/executions/{id}"), condition).await
+    }
+
+    /// Asks for what is at a path until `condition` holds.
+    ///
+    /// # Panics
+    ///
+    /// When it does not within [`DEADLINE`].
+    pub async fn until(&self, path: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
-            let execution = self.get(&format!("/api/v1/executions/{id}")).await.json(200);
-            if condition(&execution) {
-                return execution;
+            let found = self.get(path).await.json(200);
+            if condition(&found) {
+                return found;
             }
-            assert!(tokio::time::Instant::now() < deadline, "it stays so: {execution:#}");
+            assert!(tokio::time::Instant::now() < deadline, "it stays so: {found:#}");
             tokio::time::sleep(crate::host::PAUSE).await;
         }
     }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use self::report::{Report, UsageHistory};
 pub(crate) use self::shape::Execution;
+pub(super) use self::shape::destinations;
 use self::shape::{Count, ExecutionPage, Rerun, Submission};
 use super::{
     Tag,

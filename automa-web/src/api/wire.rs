@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use automa_core::{
     actor::Role,
+    agent,
     execution::{OnConflict, State},
     id::{AgentId, ExecutionId, JobId, ScriptId, UserId},
     page::Cursor,
@@ -116,6 +117,33 @@ impl Word for Sort {
 
 impl Word for Place {
     const NAME: &'static str = "ScriptPart";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for agent::State {
+    const NAME: &'static str = "AgentState";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for agent::When {
+    const NAME: &'static str = "RestartPolicy";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for agent::Signal {
+    const NAME: &'static str = "Signal";
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {

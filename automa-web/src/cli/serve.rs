@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Executions of one user that run at the same time; as many as there are slots unless told
     #[arg(long, env = "AUTOMA_MAX_RUNNING_PER_USER", value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
     max_running_per_user: Option<u8>,
+    /// Agents that run at the same time, besides executions, 1 to 48
+    #[arg(long, env = "AUTOMA_MAX_AGENTS", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=48), value_name = "N")]
+    max_agents: u8,
     /// What has to be free on the disk of the data, for anything to be accepted and started; a
     /// hundredth of it unless told, at least 256M, but not more than a tenth
     #[arg(long, env = "AUTOMA_LEAST_FREE_DISK", value_name = "SIZE")]
@@ -73,6 +76,7 @@ pub(crate) fn main(args: Args) -> ExitCode {
         grace: args.grace,
         slots: args.slots.map(usize::from),
         max_running_per_user: args.max_running_per_user.map(usize::from),
+        max_agents: args.max_agents.into(),
         least_free_disk: args.least_free_disk.map(|bytes| bytes.0),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
