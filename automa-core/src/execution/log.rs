@@ -76,6 +76,7 @@ use std::{
 use automa_sandbox::Stream;
 use serde::Serialize;
 
+mod any_case;
 mod body;
 mod find;
 mod format;

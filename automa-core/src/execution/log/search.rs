@@ -6,7 +6,7 @@ use automa_sandbox::Stream;
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::Line;
+use super::{Line, any_case::AnyCase};
 
 /// Longest text or pattern, in bytes.
 pub const SEARCH_MAX: usize = 1000;
@@ -38,6 +38,8 @@ pub struct Search {
 enum Pattern {
     /// In these very bytes.
     Text(Arc<Finder<'static>>),
+    /// In these letters, whatever their case.
+    AnyCase(Arc<AnyCase>),
     Regex {
         regex: Regex,
         /// Whether it has to be tried on each line alone: it may tell the beginning or the end of
@@ -74,6 +76,8 @@ impl Search {
         check(text)?;
         let pattern = if case {
             Pattern::Text(Arc::new(Finder::new(text).into_owned()))
+        } else if let Some(any) = AnyCase::new(text) {
+            Pattern::AnyCase(Arc::new(any))
         } else {
             Pattern::Regex { regex: compile(&regex::escape(text), case)?, alone: false }
         };
@@ -117,6 +121,7 @@ impl Search {
         match &self.pattern {
             None => true,
             Some(Pattern::Text(finder)) => finder.find(line).is_some(),
+            Some(Pattern::AnyCase(any)) => any.find(line, 0).is_some(),
             Some(Pattern::Regex { regex, .. }) => regex.is_match(line),
         }
     }
@@ -128,6 +133,7 @@ impl Search {
         match &self.pattern {
             None | Some(Pattern::Regex { alone: true, .. }) => Some(at),
             Some(Pattern::Text(finder)) => Some(at + finder.find(&lines[at..])?),
+            Some(Pattern::AnyCase(any)) => any.find(lines, at),
             // It may match across a newline, beginning in a line before. But of a match within a
             // line nothing before is skipped: the leftmost one is found.
             Some(Pattern::Regex { regex, .. }) => Some(regex.find_at(lines, at)?.start()),
@@ -139,6 +145,7 @@ impl fmt::Debug for Search {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pattern: Option<Cow<'_, str>> = self.pattern.as_ref().map(|pattern| match pattern {
             Pattern::Text(finder) => String::from_utf8_lossy(finder.needle()),
+            Pattern::AnyCase(any) => String::from_utf8_lossy(any.text()),
             Pattern::Regex { regex, .. } => regex.as_str().into(),
         });
         let fields = (pattern, self.stream);

@@ -43,6 +43,8 @@ fn any_search() -> impl Strategy<Value = (Search, regex::bytes::Regex)> {
         Just("line"),
         Just("a"),
         Just("LENGTH"),
+        Just("USUAL"),
+        Just("xxxxxxXx"),
         Just("\u{e9}"),
         Just("x"),
         Just("no such thing"),
