@@ -151,6 +151,8 @@ fn property(name: &str, schema: &Value, required: bool) -> Option<Property> {
         other => other.to_string(),
     });
     let description = schema.get("description").and_then(Value::as_str).map(str::to_owned);
+    // The schema's own value stands in for what is left out.
+    let required = required && schema.get("default").is_none();
     Some(Property { name: name.to_owned(), kind, description, default, required })
 }
 
@@ -242,6 +244,18 @@ pub(crate) mod tests {
             "dry/run": {"type": "boolean"}
         }
     }"#;
+
+    #[test]
+    fn what_has_a_value_of_its_own_need_not_be_typed() {
+        let schema = r#"{
+            "type": "object",
+            "required": ["days", "hosts"],
+            "properties": {"days": {"type": "integer", "default": 14}, "hosts": {"type": "string"}}
+        }"#;
+        let found = properties(&serde_json::from_str(schema).unwrap()).unwrap();
+        let required: Vec<_> = found.iter().map(|it| (&*it.name, it.required)).collect();
+        assert_eq!(required, [("hosts", true), ("days", false)]);
+    }
 
     #[test]
     fn a_simple_schema_has_fields() {
