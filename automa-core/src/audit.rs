@@ -108,6 +108,13 @@ pub enum Action {
     AgentSignalled(AgentId, i32),
     /// An agent's script was written a line.
     AgentTold(AgentId),
+    /// A version of a script was approved.
+    ScriptVersionApproved(ScriptId, u32),
+    /// Whether versions have to be approved was changed.
+    ReviewRulesChanged {
+        /// Whether they have to.
+        required: bool,
+    },
 }
 
 impl Entry {
@@ -198,6 +205,8 @@ mod tests {
             Action::AgentRestarted(agent),
             Action::AgentSignalled(agent, 1),
             Action::AgentTold(agent),
+            Action::ScriptVersionApproved(script, 2),
+            Action::ReviewRulesChanged { required: true },
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

@@ -65,6 +65,17 @@ pub enum Error {
     /// The job rests.
     #[error("the job is paused; it can be called once it is resumed")]
     Paused,
+    /// The version may not run as active before somebody has approved it.
+    #[error(
+        "version {version} of the script `{name}` has not been approved; somebody else than its \
+         author has to, or it has to run as a draft"
+    )]
+    NotApproved {
+        /// The script's name.
+        name: String,
+        /// The version that was asked for, or the newest.
+        version: u32,
+    },
     /// Some of the input cannot be accepted: one entry for each field.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldError>),

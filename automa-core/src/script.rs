@@ -8,6 +8,7 @@ mod fork;
 mod language;
 mod new;
 mod older;
+mod review;
 mod schema;
 mod search;
 mod sight;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     check::Checks,
     new::is_line,
     older::{DeletedV1, ScriptV1, VersionV1, VersionV2},
+    review::find_to_run,
     schema::{Schema, hide_secrets},
     search::Library,
     sight::Sight,
@@ -29,10 +31,11 @@ pub(crate) use self::{
 };
 pub use self::{
     check::Problem,
-    content::Content,
+    content::{Content, InvalidContent},
     diff::{Diff, DiffLine, Setting},
     language::{Language, UnknownLanguage},
     new::NewScript,
+    review::{Approval, Review, ReviewRules},
     schema::{SCHEMA_MAX, is_secret},
     search::{Found, Hit, Place, Search, Sort, UnknownSort},
     starter::Starter,
@@ -340,12 +343,12 @@ pub(crate) fn find_version(
 }
 
 /// A script that may run unattended, with what of it would: the version that is told, or the
-/// newest. That whoever asked for it sees the script is for the caller to check
+/// newest; where versions have to be approved, the newest that was. That whoever asked for it sees the script is for the caller to check
 /// ([`find_seen`]).
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`]; [`Error::NotActive`]; and the store's.
+/// [`Error::NotFound`]; [`Error::NotActive`]; [`Error::NotApproved`]; and the store's.
 pub(crate) fn find_for_schedule(
     view: &impl View,
     id: ScriptId,
@@ -355,7 +358,7 @@ pub(crate) fn find_for_schedule(
     if script.status != Status::Active {
         return Err(Error::NotActive { name: script.name, status: script.status });
     }
-    with_version(view, script, version)
+    review::to_run_active(view, script, version)
 }
 
 fn with_version(

@@ -25,6 +25,7 @@ mod queue;
 pub(crate) mod record;
 pub(crate) mod results;
 pub(crate) mod retention;
+pub(crate) mod reviews;
 pub(crate) mod scripts;
 pub(crate) mod sessions;
 pub(crate) mod table;

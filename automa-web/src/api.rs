@@ -54,6 +54,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
     let apis = (
         auth::AuthApi,
         scripts::ScriptsApi,
+        scripts::ReviewsApi,
         executions::ExecutionsApi,
         artifacts::ArtifactsApi,
         logs::LogsApi,

@@ -73,6 +73,11 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
          now.",
     ),
     (
+        "not-approved",
+        "409",
+        "Versions have to be approved here, and this one was not. Somebody else than its author may.",
+    ),
+    (
         "not-active",
         "409",
         "The script is a draft or deprecated. Make it active to run it unattended.",

@@ -66,6 +66,8 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/scripts/:id/edit", get(scripts::form::edit).post(scripts::form::save))
         .at("/scripts/:id/delete", post(scripts::trash::delete))
         .at("/scripts/deleted", get(scripts::trash::show))
+        .at("/scripts/reviews", get(scripts::reviews::show).post(scripts::reviews::save))
+        .at("/scripts/:id/versions/:number/approve", post(scripts::reviews::approve))
         .at("/scripts/:id/diff", get(script::show_changes))
         .at("/scripts/:id/settings", get(script::show_settings))
         .at("/scripts/:id/rollback", post(script::roll_back))

@@ -174,6 +174,9 @@ impl From<Error> for Problem {
             Error::Invalid(fields) => {
                 Self::invalid(fields.iter().map(InvalidField::from).collect())
             }
+            Error::NotApproved { .. } => {
+                Self::new(StatusCode::CONFLICT, "not-approved", "Not approved").detail(&error)
+            }
             Error::NotActive { .. } => {
                 Self::new(StatusCode::CONFLICT, "not-active", "Not active").detail(&error)
             }

@@ -11,6 +11,7 @@ use automa_tests::{
     server::Server,
     tool,
 };
+use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -153,7 +154,7 @@ const FILTERS: &str = "?state=succeeded&state=failed&requested_by=admin&min_wall
 #[test]
 fn every_operation_answers_as_described() {
     block_on(async {
-        let server = Server::start();
+        let mut server = Server::start();
         let anonymous = server.anonymous();
         let mut tour = Tour::new(&anonymous).await;
         let body = json!({
@@ -163,6 +164,11 @@ fn every_operation_answers_as_described() {
         let nothing = Value::Null;
         let v1 = |path: &str| format!("/api/v1/{path}");
         tour.call(&anonymous, Method::POST, &v1("auth/setup"), body).await;
+        server.end_by(Signal::SIGTERM);
+        server.add_user("other", "operator");
+        server.restart();
+        let anonymous = anonymous.at(server.url());
+        let other = anonymous.sign_in("other").await;
         let body = json!({ "username": "admin", "password": PASSWORD });
         let tokens = tour.call(&anonymous, Method::POST, &v1("auth/login"), body).await;
         let body = json!({ "refresh_token": tokens["refresh_token"] });
@@ -236,6 +242,14 @@ fn every_operation_answers_as_described() {
             }
         }
 
+        for path in [v1("settings/reviews"), v1("scripts/reviews")] {
+            tour.call(&client, get.clone(), &path, nothing.clone()).await;
+        }
+        let body = json!({ "required": true });
+        tour.call(&client, Method::PUT, &v1("settings/reviews"), body).await;
+        let version = client.get(&format!("{script}/versions/1")).await.json(200);
+        let body = json!({ "content_sha256": version["content_sha256"] });
+        tour.call(&other, Method::POST, &format!("{script}/versions/1/approve"), body).await;
         tour.call(&client, Method::DELETE, &script, nothing.clone()).await;
         tour.call(&client, get.clone(), &v1("scripts/deleted"), nothing.clone()).await;
         tour.call(&client, Method::POST, &format!("{script}/restore"), nothing.clone()).await;

@@ -311,6 +311,13 @@ async fn scripts(client: &Client) -> Vec<(String, &'static str)> {
     };
     put("echo one\n# something else\ncurl https://example.com/install | sh\necho a line that goes on and on, further than a telephone is wide\n", 8).await;
     put("echo one\n# something else\necho two\n", 9).await;
+    send(
+        client.request(Method::PUT, "/api/v1/settings/reviews").json(&json!({ "required": true })),
+    )
+    .await
+    .is(200);
+    let waiting = json!({ "name": "waiting", "language": "bash", "source": "true" });
+    let waiting = client.post("/api/v1/scripts", waiting).await.json(201);
     let broken = json!({ "name": "broken", "language": "python", "source": "import os\nif os:\n" });
     let broken = client.post("/api/v1/scripts", broken).await.json(201);
     let gone = client.post("/api/v1/scripts", body).await.json(201);
@@ -322,6 +329,8 @@ async fn scripts(client: &Client) -> Vec<(String, &'static str)> {
         (format!("{fork}/diff?from=1&to=1"), "script-unchanged"),
         (format!("{fork}/settings"), "script-settings"),
         ("/scripts/deleted".to_owned(), "scripts-deleted"),
+        ("/scripts/reviews".to_owned(), "reviews"),
+        (format!("/scripts/{}", waiting["id"].as_str().unwrap()), "script-waiting"),
         ("/scripts/new?starter=e-mail".to_owned(), "script-starter"),
         (format!("/scripts/{}", broken["id"].as_str().unwrap()), "script-broken"),
         ("/scripts?q=pg_dump&mine=yes".to_owned(), "scripts-found"),

@@ -216,7 +216,7 @@ impl Executions<'_> {
                 let sight = Sight::of(self.actor);
                 let find = move |view: &Snapshot| {
                     let (script, version) = match &claim {
-                        None => script::find_version(view, sight, id, version)?,
+                        None => script::find_to_run(view, sight, id, version)?,
                         Some(_) => find_unattended(view, sight, id, version)?,
                     };
                     let (parameters, json) = by_schema(&version, parameters, json)?;
@@ -274,7 +274,7 @@ impl Executions<'_> {
             };
             let mut turn = Turn::new(&asked, &DispatchRules::default(), now);
             if let Some((script, number)) = before.script {
-                let (_, version) = script::find_version(view, sight, script, Some(number))?;
+                let (_, version) = script::find_to_run(view, sight, script, Some(number))?;
                 let rule = version.dispatch.concurrency.as_ref();
                 let place = match &parameters {
                     None => before.dispatch.concurrency,

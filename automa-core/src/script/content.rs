@@ -1,6 +1,6 @@
 //! The content of a version as a hash: two versions with the same one do the same.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -23,6 +23,26 @@ impl Content {
     }
 }
 
+/// Text that is no content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a content is 64 hexadecimal digits")]
+pub struct InvalidContent;
+
+impl FromStr for Content {
+    type Err = InvalidContent;
+
+    fn from_str(text: &str) -> Result<Self, InvalidContent> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(InvalidContent);
+        }
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| InvalidContent)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -32,5 +52,19 @@ impl fmt::Display for Content {
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Content({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_is_its_digits() {
+        let content = Content(std::array::from_fn(|index| u8::try_from(index * 7).unwrap()));
+        assert_eq!(content.to_string().parse(), Ok(content));
+        for odd in ["", "00", &"é".repeat(32), &"0g".repeat(32), &"+1".repeat(32)] {
+            assert!(odd.parse::<Content>().is_err(), "{odd}");
+        }
     }
 }

@@ -37,6 +37,7 @@ pub(super) const CURRENT: Schema = Schema {
         super::sessions::create,
         super::logs::create,
         super::retention::create,
+        super::reviews::create,
         super::jobs::create,
         super::agents::create,
     ],

@@ -1,5 +1,6 @@
 //! Scripts and their versions.
 
+mod reviews;
 mod shape;
 
 use automa_core::{
@@ -16,6 +17,7 @@ use poem_openapi::{
     payload::Json,
 };
 
+pub(super) use self::reviews::ReviewsApi;
 pub(crate) use self::shape::Limits;
 use self::shape::{
     DeletedScripts, Diff, Fork, NewScript, NewStatus, Rollback, Script, ScriptPage, Starters,

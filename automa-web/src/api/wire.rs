@@ -8,7 +8,7 @@ use automa_core::{
     execution::{OnConflict, State},
     id::{AgentId, ExecutionId, JobId, ScriptId, UserId},
     page::Cursor,
-    script::{Language, Place, Sort, Status, Visibility},
+    script::{Content, Language, Place, Sort, Status, Visibility},
 };
 use automa_sandbox::{Destination, Stream};
 use jiff::Timestamp;
@@ -45,6 +45,10 @@ impl Format for Timestamp {
 }
 impl Format for Cursor {
     const FORMAT: &'static str = "cursor";
+}
+
+impl Format for Content {
+    const FORMAT: &'static str = "sha256";
 }
 
 impl Format for Destination {

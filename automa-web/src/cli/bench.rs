@@ -5,6 +5,7 @@ mod engine;
 mod http;
 mod log;
 mod sandbox;
+mod scripts;
 mod table;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Suite {
     Engine,
     /// Writing, reading and searching a log of a gigabyte
     Log,
+    /// Finding scripts among ten thousand
+    Scripts,
 }
 
 /// Runs the command.
@@ -50,7 +53,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let all = [Suite::Sandbox, Suite::Http, Suite::Engine, Suite::Log];
+    let all = [Suite::Sandbox, Suite::Http, Suite::Engine, Suite::Log, Suite::Scripts];
     let suites = if args.suites.is_empty() { &all[..] } else { &args.suites };
     let mut tables = Vec::new();
     for suite in suites {
@@ -59,6 +62,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Suite::Http => block_on(http::measure(args.quick)),
             Suite::Engine => block_on(engine::measure(args.quick)),
             Suite::Log => Ok(log::measure(args.quick)),
+            Suite::Scripts => block_on(scripts::measure(args.quick)),
         };
         match result.map_err(|error| error.to_string()).flatten() {
             Ok(mut measured) => tables.append(&mut measured),

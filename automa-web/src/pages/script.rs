@@ -10,7 +10,7 @@ use automa_core::{
     actor::Permission,
     execution::{Filter, NewExecution, Program},
     page::{Limit, PageRequest},
-    script::{DiffLine, Script, Status, UnknownStatus, Version},
+    script::{DiffLine, Review, Script, Status, UnknownStatus, Version},
 };
 use poem::{
     Request, Response, handler,
@@ -44,6 +44,8 @@ struct ScriptPage {
     number: u32,
     may_write: bool,
     may_run: bool,
+    /// What its newest version waits for.
+    review: Option<Review>,
     pane: Pane,
     parameters: Vec<Field>,
     network: NetworkField,
@@ -77,6 +79,7 @@ impl ScriptPage {
             number: version.number,
             may_write: may.write,
             may_run: may.run,
+            review: None,
             pane,
             parameters: asked.fields(typed, &mut problems),
             network: NetworkField::new(typed, &mut problems),
@@ -125,6 +128,17 @@ impl ScriptPage {
 
     fn is_deprecated(&self) -> bool {
         self.script.status == Status::Deprecated
+    }
+
+    /// The same with what its newest version waits for.
+    fn waiting(self, review: Option<Review>) -> Self {
+        Self { review, ..self }
+    }
+
+    /// Whether who looks may approve it.
+    fn may_approve(&self, review: &Review) -> bool {
+        let user = self.frame.user.as_ref();
+        self.may_write && user.is_some_and(|user| user.name != review.author)
     }
 
     /// The class of a line of a diff, and its sign.
@@ -208,7 +222,7 @@ pub(super) async fn show(
         Status::Draft => automa.scripts(&caller.actor).check(script.id, newest.number).await?,
         _ => Arc::default(),
     };
-    page(request, &caller, script, &newest, Pane::code(&newest).with(problems))
+    page(request, automa, &caller, script, &newest, Pane::code(&newest).with(problems)).await
 }
 
 /// Shows one version.
@@ -222,7 +236,7 @@ pub(super) async fn show_version(
     let scripts = automa.scripts(&caller.actor);
     let script = scripts.get(super::id(&id)?)?;
     let version = scripts.version(script.id, super::id(&number)?).await?;
-    page(request, &caller, script, &version, Pane::code(&version))
+    page(request, automa, &caller, script, &version, Pane::code(&version)).await
 }
 
 /// Shows all versions.
@@ -239,7 +253,7 @@ pub(super) async fn list_versions(
     let list = PageRequest { cursor, ..PageRequest::default() };
     let versions = automa.scripts(&caller.actor).versions(script.id, list).await?;
     let pane = Pane::versions(script.id, versions);
-    page(request, &caller, script, &newest, pane)
+    page(request, automa, &caller, script, &newest, pane).await
 }
 
 /// Shows what is different between two versions: of the newest and the one before, unless told.
@@ -257,7 +271,7 @@ pub(super) async fn show_changes(
     let from = number("from")?.unwrap_or_else(|| to.saturating_sub(1).max(1));
     let diff = automa.scripts(&caller.actor).diff(script.id, from, to).await?;
     let pane = Pane::Changes(Changes::new(diff, script.version));
-    page(request, &caller, script, &newest, pane)
+    page(request, automa, &caller, script, &newest, pane).await
 }
 
 /// Shows what counts for the script and its executions.
@@ -270,7 +284,7 @@ pub(super) async fn show_settings(
 ) -> Result<Response, Problem> {
     let (script, newest) = newest(automa, &caller, &id).await?;
     let pane = Pane::settings(&newest);
-    page(request, &caller, script, &newest, pane)
+    page(request, automa, &caller, script, &newest, pane).await
 }
 
 /// Makes an old version the newest again.
@@ -302,19 +316,25 @@ pub(super) async fn list_executions(
     let items = automa.executions(&caller.actor).list(filter, list).await?.items;
     let now = super::frame(request, &caller, "", Place::Scripts).now;
     let table = Table::new("Executions of this script, newest first", &items, now).unnamed();
-    page(request, &caller, script, &newest, Pane::Executions(table))
+    page(request, automa, &caller, script, &newest, Pane::Executions(table)).await
 }
 
-fn page(
+async fn page(
     request: &Request,
+    automa: &Automa,
     caller: &Caller,
     script: Script,
     version: &Version,
     pane: Pane,
 ) -> Result<Response, Problem> {
     let frame = super::frame(request, caller, script.name.clone(), Place::Scripts);
+    let review = match script.status {
+        Status::Active => automa.scripts(&caller.actor).review(script.id).await?,
+        _ => None,
+    };
     let nothing = (&Typed::default(), Problems::default());
-    render(&ScriptPage::new(frame, script, version, pane, May::of(caller), nothing))
+    let drawn = ScriptPage::new(frame, script, version, pane, May::of(caller), nothing);
+    render(&drawn.waiting(review))
 }
 
 /// Runs a version.
@@ -357,7 +377,7 @@ pub(super) mod tests {
     use automa_core::page::Page;
 
     use super::*;
-    use crate::pages::samples;
+    use crate::pages::{samples, scripts};
 
     pub(in crate::pages) fn samples() -> Vec<(&'static str, String)> {
         let page = |script: Script, version: &Version, pane, may, filled: (&Typed, Problems)| {
@@ -376,6 +396,13 @@ pub(super) mod tests {
         let nothing = Typed::default();
         let of =
             |pane, may| page(script.clone(), &version, pane, may, (&nothing, Problems::default()));
+        let waiting = |approved| {
+            let frame = samples::frame("check-certificates", Place::Scripts);
+            let (typed, code) = (Typed::default(), Pane::code(&version));
+            let filled = (&typed, Problems::default());
+            let drawn = ScriptPage::new(frame, script.clone(), &version, code, all, filled);
+            drawn.waiting(Some(scripts::reviews::tests::review(approved))).render().unwrap()
+        };
         let bad = Typed::default().with("parameters/days", "many").with("limits.pids", "-1");
         let mut problems = Problems::default();
         limits::read(&bad, &mut problems);
@@ -403,6 +430,8 @@ pub(super) mod tests {
                 "script-fork",
                 page(copy, &version, Pane::code(&version), all, (&nothing, Problems::default())),
             ),
+            ("script-waiting", waiting(Some(3))),
+            ("script-waiting-first", waiting(None)),
             (
                 "script-draft",
                 page(

@@ -2,6 +2,7 @@
 
 mod asked;
 pub(super) mod form;
+pub(super) mod reviews;
 pub(super) mod trash;
 
 use askama::Template;

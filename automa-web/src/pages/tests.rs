@@ -14,6 +14,7 @@ fn all() -> Vec<(&'static str, String)> {
         super::scripts::tests::samples(),
         super::script::tests::samples(),
         super::scripts::form::tests::samples(),
+        super::scripts::reviews::tests::samples(),
         super::scripts::trash::tests::samples(),
         super::code::tests::samples(),
         super::disk::tests::samples(),

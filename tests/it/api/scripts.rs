@@ -343,3 +343,38 @@ fn every_starter_runs_as_it_is() {
         }
     });
 }
+
+#[test]
+fn where_reviews_are_asked_for_nothing_runs_that_nobody_else_has_read() {
+    let mut server = Server::start();
+    let admin = block_on(async { server.set_up().await });
+    server.end_by(Signal::SIGTERM);
+    server.add_user("ann", "operator");
+    server.restart();
+    block_on(async {
+        let admin = admin.at(server.url());
+        let ann = server.anonymous().sign_in("ann").await;
+        let rules = json!({ "required": true });
+        let set = async |client: &Client| {
+            send(client.request(Method::PUT, "/api/v1/settings/reviews").json(&rules)).await
+        };
+        set(&ann).await.is(403);
+        set(&admin).await.is(200);
+        let path = created(&ann, count("print('one')")).await;
+        let id = path.rsplit_once('/').unwrap().1;
+        let run = async || ann.post("/api/v1/executions?wait=60", json!({ "script_id": id })).await;
+        let refused = run().await.problem(409);
+        assert_eq!(refused["type"], "/docs/problems#not-approved", "{refused:#}");
+        let version = admin.get(&format!("{path}/versions/1")).await.json(200);
+        let approve = json!({ "content_sha256": version["content_sha256"] });
+        ann.post(&format!("{path}/versions/1/approve"), approve.clone()).await.is(422);
+        admin.post(&format!("{path}/versions/1/approve"), approve.clone()).await.is(200);
+        assert_eq!(run().await.json(200)["output"], "one\n");
+        put(&ann, &path, "\"1\"", &count("print('two')")).await.is(200);
+        let waiting = admin.get("/api/v1/scripts/reviews").await.json(200);
+        assert_eq!(waiting["items"][0]["approved_version"], 1, "{waiting:#}");
+        assert_eq!(run().await.json(200)["output"], "one\n");
+        // It was approved as it was read, and is no longer that.
+        admin.post(&format!("{path}/versions/2/approve"), approve).await.is(422);
+    });
+}
