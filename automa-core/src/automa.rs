@@ -27,7 +27,7 @@ use crate::{
     script::{Checks, Library, Scripts},
     session::Sessions,
     setup::{Setup, Token},
-    store::Store,
+    store::{Compaction, Store},
     user::{Passwords, Users},
 };
 
@@ -204,6 +204,20 @@ impl Builder {
             directory: self.directory,
             temporary: None,
         })
+    }
+}
+
+impl Builder {
+    /// Gives space of its directory's store back to the file system that was freed by what was
+    /// removed. Blocks; nobody may have it open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`] when it is kept in memory; [`Error::Store`] as
+    /// [`Store::compact`].
+    pub fn compact(self) -> Result<Compaction> {
+        let directory = self.directory.ok_or(Error::NotRunning)?;
+        Ok(Store::compact(directory.join("automa.redb"))?)
     }
 }
 

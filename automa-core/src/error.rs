@@ -305,7 +305,7 @@ macro_rules! through_redb_error {
     )*};
 }
 
-through_redb_error! { CommitError DatabaseError StorageError TableError TransactionError }
+through_redb_error! { CommitError CompactionError DatabaseError StorageError TableError TransactionError }
 
 #[cfg(test)]
 mod tests {

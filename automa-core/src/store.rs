@@ -15,6 +15,7 @@ pub(crate) mod agents;
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod change;
+pub(crate) mod compact;
 pub(crate) mod executions;
 mod file;
 pub(crate) mod idempotency;
@@ -47,6 +48,7 @@ use std::{
 use redb::{Database, ReadableDatabase, WriteTransaction, backends::InMemoryBackend};
 use tokio::sync::watch;
 
+pub use self::compact::Compaction;
 use self::{
     change::{Change, Snapshot},
     migrate::{Found, Schema},
@@ -136,7 +138,8 @@ impl Store {
     /// Opens the store in the file `path`, or makes it there, in a directory that exists.
     ///
     /// Blocks while it does, for long if the store has an older format: that is copied to
-    /// `<path>.v<format>.backup` and then brought up to date, in one transaction.
+    /// `<path>.v<format>.backup` and then brought up to date, in one transaction. And for a while if
+    /// more than half of its file is free since much was removed: then the file is made smaller.
     ///
     /// The file is readable by its owner alone. It is locked as long as the store is open, and
     /// copying it then makes no usable copy. The store caches up to 64 MiB of it.
@@ -168,8 +171,21 @@ impl Store {
             path: path.into(),
             source,
         })?;
-        let database = file::open(&file, schema)?;
+        let database = compact::when_due(file::open(&file, schema)?, &file)?;
         Self::start(database, Some(Box::new(move || file::reopen(&file, schema))), path)
+    }
+
+    /// Makes the file of a store smaller that nobody has open, as far as that goes. Blocks meanwhile,
+    /// seconds for each gigabyte. Whoever is interrupted loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and [`StoreError::File`] if there is none.
+    pub fn compact(path: impl AsRef<Path>) -> Result<Compaction, StoreError> {
+        let path = path.as_ref();
+        // It is not made here.
+        file::size(path)?;
+        compact::run(&mut file::open(path, migrate::CURRENT)?, path)
     }
 
     fn in_memory_with(schema: Schema) -> Result<Self, StoreError> {

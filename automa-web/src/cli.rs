@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_seed;
+mod compact;
 mod doctor;
 mod run;
 mod serve;
@@ -33,6 +34,8 @@ enum Command {
     SetupUrl(setup_url::Args),
     /// Run a script file in a sandbox
     Run(Box<run::Args>),
+    /// Give back space that the store does not need any more, while no server runs
+    Compact(compact::Args),
     /// Show what this host enforces, and what to do about the rest
     Doctor(doctor::Args),
     /// Measure Automa against its bare counterpart, interleaved in one run
@@ -57,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Command::User(args) => user::main(args),
         Command::SetupUrl(args) => setup_url::main(&args),
         Command::Run(args) => run::main(*args),
+        Command::Compact(args) => compact::main(args),
         Command::Doctor(args) => doctor::main(&args),
         Command::Bench(args) => bench::main(&args),
         Command::BenchSeed(args) => bench_seed::main(args),

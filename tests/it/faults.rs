@@ -2,6 +2,7 @@
 //!
 //! `AUTOMA_KILLS=50` kills it more often than the ten times of a normal run.
 
+mod compaction;
 mod cutting;
 mod disk;
 mod files;

@@ -184,6 +184,7 @@ impl Sweep {
                         bytes: log.unwrap_or(0),
                     });
                 }
+                store::compact::note_removed(change, swept.executions)?;
                 Ok(Step { swept, next })
             }
         })

@@ -44,6 +44,11 @@ pub(super) fn open(path: &Path, schema: Schema) -> Result<Database, StoreError> 
     Ok(database)
 }
 
+/// How large a store's file is, in bytes.
+pub(super) fn size(path: &Path) -> Result<u64, StoreError> {
+    Ok(fs::metadata(path).map_err(failed("looking at", path))?.len())
+}
+
 /// Opens a file that has been opened before, after a failure.
 pub(super) fn reopen(path: &Path, schema: Schema) -> Result<Reopened, StoreError> {
     Reopened::by(|| open_existing(path), schema)
@@ -75,7 +80,8 @@ fn create(path: &Path, schema: Schema) -> Result<Option<Database>, StoreError> {
     Ok(Some(database))
 }
 
-fn open_existing(path: &Path) -> Result<Database, StoreError> {
+/// Opens a store that is there.
+pub(super) fn open_existing(path: &Path) -> Result<Database, StoreError> {
     let file = OpenOptions::new().read(true).write(true).open(path);
     in_use(path, builder().create_file(file.map_err(failed("opening", path))?))
 }

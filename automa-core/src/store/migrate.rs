@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransac
 
 use crate::error::StoreError;
 
-const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
+pub(super) const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
 const FORMAT: &str = "format";
 
 /// Part of bringing a store to the current format.
