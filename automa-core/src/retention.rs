@@ -3,6 +3,10 @@
 //! What is removed says so: a log that is gone is [`LogRemoved`](crate::Error::LogRemoved), with the
 //! day, and each sweep that removed something leaves an entry in the audit log. Executions that have
 //! not ended are never touched. Audit entries are not removed.
+//!
+//! Ages are by the clock. One that steps back makes everything younger: nothing is removed that would
+//! not have been, and some later. One that steps forward makes everything older, and the next sweep
+//! removes what that puts beyond its time, which does not come back when the clock does.
 
 mod sweep;
 

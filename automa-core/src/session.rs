@@ -5,6 +5,9 @@
 //! a token that was used already: it may have been stolen, so that the session ends, for the thief
 //! and for its user, who signs in again. For 30 seconds the generation before the current one is
 //! accepted too, because two tabs of a browser may refresh at once.
+//!
+//! All of this is by the clock. One that steps back ends no session, and makes those there are live
+//! longer by as much, until they are refreshed; one that steps forward over their end ends them.
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;

@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-/// How long a key stands for its request: a day.
+/// How long a key stands for its request: a day by the clock. One that steps back makes it longer by as
+/// much; one that steps forward over its end makes the same request another one.
 pub(crate) const KEYS_EXPIRE_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
 /// Most characters of a key.

@@ -11,6 +11,10 @@
 //!   nothing else from starting, but for what comes behind it in the same *lane*: the executions of
 //!   one user and one key.
 //!
+//! Times of its own are moments by the clock, which may be set. When it steps back, what waits for one
+//! goes on waiting until the clock shows it, a deadline as well as another attempt; when it steps
+//! forward, all that it stepped over has come. Whatever waits for no time is not affected.
+//!
 //! A decision costs `O(log n)`; so does an event, but for the end of one with a key, which looks at
 //! each user who waits for that key.
 

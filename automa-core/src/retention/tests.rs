@@ -170,6 +170,27 @@ async fn a_year_passes_and_each_thing_goes_when_its_time_has_come() {
 }
 
 #[tokio::test]
+async fn a_clock_that_steps_back_removes_nothing_and_one_that_steps_forward_what_is_old_then() {
+    let history = History::new();
+    let rules = Rules { history_days: Some(10), log_days: Some(5), log_bytes: None };
+    history.automa.retention(&me()).set(rules).await.unwrap();
+    let first = history.run(None, State::Succeeded, 5).await;
+    history.days(-100);
+    let second = history.run(None, State::Succeeded, 5).await;
+    assert!(second > first, "they are in the order in which they came");
+    assert_eq!(history.sweep().run().await.unwrap(), Swept::default());
+    history.days(4);
+    assert_eq!(history.sweep().run().await.unwrap(), Swept::default());
+    history.days(96 + 9);
+    // The second ended long ago by the clock, but is not older than the first, which has its turn.
+    let swept = history.sweep().run().await.unwrap();
+    assert_eq!(swept, Swept { executions: 0, logs: 2, bytes: 10 });
+    history.days(2);
+    history.sweep().run().await.unwrap();
+    assert!(!history.exists(first) && !history.exists(second));
+}
+
+#[tokio::test]
 async fn what_is_open_or_has_just_ended_stays() {
     let history = History::new();
     let rules = Rules { history_days: Some(1), log_days: Some(1), log_bytes: None };

@@ -226,6 +226,25 @@ async fn a_session_expires_seven_days_after_its_last_refresh() {
 }
 
 #[tokio::test]
+async fn a_clock_that_steps_back_ends_no_session_and_one_that_steps_forward_may() {
+    let (automa, clock, ada) = with_ada().await;
+    let sessions = automa.sessions();
+    let [left, used] = [(); 2].map(|()| sessions.begin(ada.id, client()));
+    let (left, used) = (left.await.unwrap().session.id, used.await.unwrap().session.id);
+    let year = SignedDuration::from_hours(365 * 24);
+    clock.advance(-year);
+    assert!(sessions.resume(left, Origin::Web).is_ok());
+    // A refresh counts by the clock as it is then.
+    let refreshed = sessions.refresh(used, 0).await.unwrap().session;
+    assert_eq!(refreshed.expires_at, clock.now() + LIFETIME);
+    clock.advance(year);
+    assert!(sessions.resume(left, Origin::Web).is_ok(), "it has most of its seven days");
+    assert_ended(&sessions.resume(used, Origin::Web));
+    clock.advance(LIFETIME);
+    assert_ended(&sessions.resume(left, Origin::Web));
+}
+
+#[tokio::test]
 async fn one_sign_in_removes_a_bounded_number_of_expired_sessions() {
     let (automa, clock, ada) = with_ada().await;
     let sessions = automa.sessions();

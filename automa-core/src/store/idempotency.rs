@@ -109,4 +109,33 @@ mod tests {
         submit(12).await.unwrap();
         assert_eq!(left().unwrap(), 4, "those that have not expired stay");
     }
+
+    #[tokio::test]
+    async fn a_key_counts_while_the_clock_shows_a_time_before_its_end() {
+        let store = Store::in_memory().unwrap();
+        let clock = TestClock::new("2026-01-01T00:00:00Z".parse().unwrap());
+        let submit = async |key: u8| {
+            let now = clock.now();
+            let (execution, expires_at) = (ExecutionId::generate(&clock), now + KEYS_EXPIRE_AFTER);
+            let submitted = Submitted { execution, request: [key; 32], expires_at };
+            let change = move |change: &mut Change| put(change, [key; 32], &submitted, now);
+            store.write(change).await.unwrap();
+        };
+        submit(1).await;
+        let found = || store.look(|view| find(view, [1; 32], clock.now())).unwrap().is_some();
+        let year = SignedDuration::from_hours(365 * 24);
+        clock.advance(-year);
+        assert!(found(), "it steps back");
+        // A new key forgets none that has not expired.
+        submit(2).await;
+        assert!(found());
+        clock.advance(year + year);
+        assert!(!found(), "it steps over the end");
+        clock.advance(-year);
+        assert!(found(), "and back, before it was forgotten");
+        clock.advance(year);
+        submit(3).await;
+        clock.advance(-year);
+        assert!(!found(), "what was forgotten stays so");
+    }
 }

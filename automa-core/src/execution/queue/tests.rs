@@ -369,6 +369,31 @@ fn entry(clock: &TestClock, user: Owner) -> Entry {
 }
 
 #[test]
+fn a_clock_that_is_set_moves_what_waits_for_a_time_and_nothing_else() {
+    let mut pair = Pair::new(Limits { slots: 9, per_user: None });
+    let (queue, clock, start) = (&mut pair.queue, &pair.clock, pair.clock.now());
+    let [minute, hour] = [60, 3600].map(SignedDuration::from_secs);
+    let plain = entry(clock, None);
+    let retry = Entry { not_before: Some(start + minute), ..entry(clock, None) };
+    let late = Entry { deadline: Some(start + hour), ..retry };
+    let late = Entry { id: ExecutionId::generate(clock), not_before: late.deadline, ..late };
+    for it in [plain, retry, late] {
+        queue.accept(it, start);
+    }
+    let mut at = |now| {
+        let expired = queue.expired(now);
+        queue.tick(now);
+        (queue.next(), expired)
+    };
+    assert_eq!(at(start - hour), (Some(plain.id), None), "it waits for no time");
+    assert_eq!(at(start), (None, None), "no sooner than it was said");
+    assert_eq!(at(start + minute - hour), (None, None));
+    // Over both times at once: nothing starts that has come too late for that.
+    assert_eq!(at(start + hour + hour), (Some(retry.id), Some(late.id)));
+    assert_eq!(at(start), (None, None), "what has come does not go back");
+}
+
+#[test]
 fn a_newcomer_is_not_kept_waiting_by_a_hundred_thousand_of_another() {
     let mut pair = Pair::new(Limits { slots: 2, per_user: None });
     let [_, busy, new] = pair.users;
