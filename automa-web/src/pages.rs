@@ -36,6 +36,7 @@ mod table;
 mod tests;
 pub(crate) mod text;
 mod theme;
+mod turn;
 mod usage;
 
 use automa_core::execution::State;

@@ -4,7 +4,7 @@ use askama::Template;
 use automa_core::{
     Automa, Error,
     actor::Permission,
-    execution::{LimitsRequest, NewExecution},
+    execution::{DispatchRules, LimitsRequest, NewExecution},
     id::ExecutionId,
     script::Language,
 };
@@ -22,6 +22,7 @@ use super::{
     overview::HELLO,
     parameters::{self, Asked},
     table,
+    turn::{self, TurnFields},
 };
 use crate::{
     auth::Caller,
@@ -40,6 +41,7 @@ struct CodePage {
     parameters: Vec<Field>,
     network: NetworkField,
     limits: LimitsFields,
+    turn: TurnFields,
     problems: Vec<String>,
 }
 
@@ -54,6 +56,7 @@ impl CodePage {
             parameters: Asked::Json.fields(typed, problems_of),
             network: NetworkField::new(typed, problems_of),
             limits: LimitsFields::new(typed, problems_of, &LimitsRequest::default()),
+            turn: TurnFields::new(typed, problems_of, &DispatchRules::default()),
             problems: problems.rest(),
         }
     }
@@ -112,6 +115,7 @@ pub(super) async fn submit(
         parameters: Asked::Json.read(&typed, &mut problems),
         limits: limits::read(&typed, &mut problems),
         network: network::read(&typed, &mut problems),
+        dispatch: turn::read(&typed, &mut problems),
         ..NewExecution::code(language(&typed, &mut problems), typed.text("source"))
     };
     if typed.line("source").is_empty() {
@@ -153,8 +157,11 @@ pub(super) mod tests {
             .with("source", samples::HOSTILE)
             .with("parameters", "[")
             .with("network", "https://example.com/\n<b>:443")
-            .with("limits.wall_ms", "soon");
+            .with("limits.wall_ms", "soon")
+            .with("priority", "high")
+            .with("deadline_ms", "soon");
         let mut problems = Problems::default();
+        turn::read(&bad, &mut problems);
         limits::read(&bad, &mut problems);
         network::read(&bad, &mut problems);
         Asked::Json.read(&bad, &mut problems);

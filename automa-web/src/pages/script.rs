@@ -26,6 +26,7 @@ use super::{
     network::{self, NetworkField},
     parameters::Asked,
     table::{self, Table},
+    turn::{self, TurnFields},
 };
 use crate::{
     auth::Caller,
@@ -50,6 +51,7 @@ struct ScriptPage {
     parameters: Vec<Field>,
     network: NetworkField,
     limits: LimitsFields,
+    turn: TurnFields,
     problems: Vec<String>,
 }
 
@@ -84,6 +86,7 @@ impl ScriptPage {
             parameters: asked.fields(typed, &mut problems),
             network: NetworkField::new(typed, &mut problems),
             limits: LimitsFields::new(typed, &mut problems, &version.limits),
+            turn: TurnFields::new(typed, &mut problems, &version.dispatch),
             problems: problems.rest(),
         }
     }
@@ -356,6 +359,7 @@ pub(super) async fn run(
         parameters: Asked::of(version.parameters_schema.as_deref()).read(&typed, &mut problems),
         limits: limits::read(&typed, &mut problems),
         network: network::read(&typed, &mut problems),
+        dispatch: turn::read(&typed, &mut problems),
         ..NewExecution::script(script.id)
     };
     if problems.is_empty() {
