@@ -7,6 +7,7 @@ mod body;
 mod dispatch;
 mod document;
 mod executions;
+mod jobs;
 mod logs;
 mod preview;
 mod retention;
@@ -23,7 +24,7 @@ use poem::{
 use poem_openapi::{LicenseObject, OpenApiService, Tags};
 use serde_json::Value;
 
-pub(crate) use self::{executions::Execution, logs::LogWindow};
+pub(crate) use self::{executions::Execution, jobs::call, logs::LogWindow};
 use crate::{openapi, problem::Problem};
 
 /// Where the API is.
@@ -62,6 +63,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         agents::AgentsApi,
         retention::RetentionApi,
         preview::PreviewApi,
+        jobs::JobsApi,
     );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")

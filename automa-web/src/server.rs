@@ -16,6 +16,7 @@ use poem::{
     http::header,
     listener::{Acceptor as _, Listener as _, TcpListener},
     middleware::{CatchPanic, CookieJarManager},
+    post,
     web::Data,
 };
 use secrecy::ExposeSecret as _;
@@ -122,6 +123,7 @@ fn app(
         .nest(api::PREFIX, api)
         .at("/api/*path", nothing)
         .at("/openapi.json", get(openapi_document))
+        .at("/hooks/:token", post(api::call))
         .at("/health", get(ops::health))
         .at("/liveness", get(ops::liveness))
         .at("/readiness", get(ops::readiness))

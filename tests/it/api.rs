@@ -1,6 +1,7 @@
 //! The API of a real server, as its clients see it. One module for each part of it.
 
 mod executions;
+mod jobs;
 mod people;
 mod scripts;
 mod setup;

@@ -243,6 +243,8 @@ fn sample(name: &Value) -> Value {
         "status" => json!("active"),
         "email" => json!("somebody@example.com"),
         "password" => json!("a long enough password"),
+        "to" | "version" => json!(1),
+        "trigger" => json!({ "type": "webhook" }),
         _ => json!("somebody"),
     }
 }
@@ -259,12 +261,16 @@ fn bad_input_is_answered_with_a_problem() {
         let agent = json!({ "name": "x", "script_id": script["id"] });
         let agent = admin.post("/api/v1/agents", agent).await.json(201);
         let execution = admin.run("true").await;
+        let job =
+            json!({ "name": "x", "script_id": script["id"], "trigger": { "type": "webhook" } });
+        let job = admin.post("/api/v1/jobs", job).await.json(201);
         for operation in document.operations() {
             // Each with a session of its own: some operations end it.
             let client = anonymous.sign_in("admin").await;
             let existing = match operation.path.split('/').nth(3) {
                 Some("scripts") => &script,
                 Some("agents") => &agent,
+                Some("jobs") => &job,
                 _ => &execution,
             };
             let id = existing["id"].as_str().unwrap().to_owned();

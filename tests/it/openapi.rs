@@ -151,6 +151,41 @@ const FILTERS: &str = "?state=succeeded&state=failed&requested_by=admin&min_wall
     &script_id=0197c1a0-5f00-7000-8000-00000000002b&created_from=2026-01-01T00:00:00Z\
     &created_until=2099-01-01T00:00:00%2B01:00";
 
+/// Jobs, of the script at a path.
+async fn tour_jobs(tour: &mut Tour, client: &Client, script: &str) {
+    let v1 = |path: &str| format!("/api/v1/{path}");
+    let (get, nothing) = (Method::GET, Value::Null);
+    let mut job = json!({
+        "name": "nightly", "script_id": script.rsplit('/').next(),
+        "trigger": { "type": "cron", "pattern": "0 3 * * *", "zone": "Europe/Berlin" },
+        "rules": { "jitter_ms": 1000, "blackouts": [
+            { "type": "weekly", "days": "sat,sun", "from": "22:00", "to": "06:00" },
+            { "type": "yearly", "from": "12-24", "to": "12-26", "zone": "UTC" },
+            { "type": "once", "from": "2099-01-01T00:00:00Z", "to": "2099-01-02T00:00:00Z" },
+        ] },
+        "misfire": "catch_up", "catch_up": { "within_ms": 60000, "most": 3 },
+        "overlap": "queue",
+        "retry": { "attempts": 2 }, "priority": -1, "network": ["example.com:443"],
+    });
+    let made = tour.call(client, Method::POST, &v1("jobs"), job.clone()).await;
+    let path = v1(&format!("jobs/{}", id(&made)));
+    tour.call(client, Method::PUT, &path, job.clone()).await;
+    for act in ["run", "pause", "resume"] {
+        let act = format!("{path}/{act}");
+        tour.call(client, Method::POST, &act, nothing.clone()).await;
+    }
+    let listed = v1("jobs?script_id=0197c1a0-5f00-7000-8000-00000000002b");
+    let upcoming = v1("jobs/upcoming?limit=3&until=2099-01-01T00:00:00Z");
+    for path in [v1("jobs"), listed, upcoming, path.clone(), format!("{path}/slots")] {
+        tour.call(client, get.clone(), &path, nothing.clone()).await;
+    }
+    job["trigger"] = json!({ "type": "webhook", "signed": true });
+    let made = tour.call(client, Method::POST, &v1("jobs"), job).await;
+    let path = v1(&format!("jobs/{}", id(&made)));
+    tour.call(client, Method::POST, &format!("{path}/webhook"), nothing.clone()).await;
+    tour.call(client, Method::DELETE, &path, nothing.clone()).await;
+}
+
 #[test]
 fn every_operation_answers_as_described() {
     block_on(async {
@@ -193,7 +228,7 @@ fn every_operation_answers_as_described() {
             .await;
         let body = json!({ "to": 1, "version": 1 });
         tour.call(&client, Method::POST, &format!("{script}/rollback"), body).await;
-        let body = json!({ "status": "deprecated" });
+        let body = json!({ "status": "active" });
         tour.call(&client, Method::POST, &format!("{script}/status"), body).await;
 
         let body = json!({ "language": "bash", "source": "echo one; sleep 1000" });
@@ -225,6 +260,7 @@ fn every_operation_answers_as_described() {
             let path = v1(&format!("jobs/preview?{query}"));
             tour.call(&client, get.clone(), &path, nothing.clone()).await;
         }
+        tour_jobs(&mut tour, &client, &script).await;
         let retention = v1("settings/retention");
         for path in [retention.clone(), format!("{script}/retention"), v1("disk")] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;

@@ -21,9 +21,8 @@ use poem_openapi::{
 use tokio::time::Instant;
 
 use self::report::{Report, UsageHistory};
-pub(crate) use self::shape::Execution;
-pub(super) use self::shape::destinations;
 use self::shape::{Count, ExecutionPage, Rerun, Submission};
+pub(crate) use self::shape::{Execution, destinations};
 use super::{
     Tag,
     body::Body,

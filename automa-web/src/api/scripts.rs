@@ -3,6 +3,8 @@
 mod reviews;
 mod shape;
 
+use std::fmt::Display;
+
 use automa_core::{
     Automa,
     actor::Actor,
@@ -186,7 +188,7 @@ impl ScriptsApi {
         let scripts = automa.scripts(auth.actor());
         let matched = if_match.0.filter(|tag| tag.trim() != "*");
         let read = match (&matched, new.version) {
-            (Some(tag), _) => read_tag(tag).ok_or_else(|| precondition_failed(id))?,
+            (Some(tag), _) => read_tag(tag).ok_or_else(|| precondition_failed("script", &id))?,
             (None, Some(version)) => version,
             (None, None) => scripts.get(id)?.version,
         };
@@ -371,15 +373,15 @@ pub(super) fn page(
     Ok(PageRequest { cursor: cursor.map(|it| it.0), limit: limit.unwrap_or_default() })
 }
 
-fn tag(version: u32) -> String {
+pub(super) fn tag(version: u32) -> String {
     format!("\"{version}\"")
 }
 
-fn read_tag(tag: &str) -> Option<u32> {
+pub(super) fn read_tag(tag: &str) -> Option<u32> {
     tag.trim().strip_prefix('"')?.strip_suffix('"')?.parse().ok()
 }
 
-fn precondition_failed(id: ScriptId) -> Problem {
+pub(super) fn precondition_failed(kind: &str, id: &impl Display) -> Problem {
     Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", "Changed meanwhile")
-        .detail(&format!("`If-Match` is not the `ETag` of a version of script {id}"))
+        .detail(&format!("`If-Match` is not the `ETag` of a version of {kind} {id}"))
 }

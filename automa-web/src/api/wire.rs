@@ -7,6 +7,7 @@ use automa_core::{
     agent,
     execution::{OnConflict, State},
     id::{AgentId, ExecutionId, JobId, ScriptId, UserId},
+    job::{By, Overlap},
     page::Cursor,
     script::{Content, Language, Place, Sort, Status, Visibility},
 };
@@ -76,6 +77,24 @@ impl Word for State {
 
 impl Word for OnConflict {
     const NAME: &'static str = "OnConflict";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Overlap {
+    const NAME: &'static str = "Overlap";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for By {
+    const NAME: &'static str = "SlotBy";
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {

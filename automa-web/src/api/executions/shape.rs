@@ -228,7 +228,7 @@ impl Rerun {
 }
 
 /// Reads an allow-list; what cannot be read is named by its place.
-pub(in crate::api) fn destinations(texts: &[String]) -> Result<Vec<Destination>, Problem> {
+pub(crate) fn destinations(texts: &[String]) -> Result<Vec<Destination>, Problem> {
     let (mut read, mut wrong) = (Vec::new(), Vec::new());
     for (index, text) in texts.iter().enumerate() {
         match text.parse::<Destination>() {
