@@ -134,7 +134,8 @@ pub enum Misfire {
 /// What becomes of a slot while an execution of the same job waits or runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub enum Overlap {
-    /// It is recorded as skipped.
+    /// It is recorded as skipped. Slots that are [caught up](Misfire::CatchUp) wait for each other
+    /// instead.
     #[default]
     Skip,
     /// It waits for the end of the former. Where the script says itself how many of it may run at the

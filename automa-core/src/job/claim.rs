@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{Became, By, Job, Overlap, PastSlot, not_found, plan::Plan};
+use super::{Became, By, Job, Misfire, Overlap, PastSlot, not_found, plan::Plan};
 use crate::{
     Error, Result,
     error::StoreError,
@@ -36,7 +36,13 @@ impl Claim {
     pub(super) fn planned(job: &Job, plan: &Plan) -> Option<Self> {
         let (at, by) = plan.run?;
         let slot = Slot { job: job.id, at };
-        Some(Self { slot, by, overlap: job.overlap, plan: Some(plan.clone()), nonce: None })
+        // Several that are made up for at once would otherwise be skipped but for the first.
+        let waits = by == By::CatchUp && matches!(job.misfire, Misfire::CatchUp { .. });
+        let overlap = match job.overlap {
+            Overlap::Skip if waits => Overlap::Queue,
+            overlap => overlap,
+        };
+        Some(Self { slot, by, overlap, plan: Some(plan.clone()), nonce: None })
     }
 
     /// Of something that is asked for now.

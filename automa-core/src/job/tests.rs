@@ -1,8 +1,10 @@
 //! Jobs with a store, a stand-in for sandboxes, and a clock that a test sets.
 
 mod plans;
+mod simulation;
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,6 +29,9 @@ use crate::{
 /// How long a test waits for what has to come: only something broken takes that long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How many executions run at the same time.
+const SLOTS: usize = 64;
+
 fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -40,7 +45,7 @@ struct World {
     sandboxes: Arc<StandIn>,
     me: Actor,
     script: ScriptId,
-    _logs: tempfile::TempDir,
+    logs: tempfile::TempDir,
 }
 
 impl World {
@@ -48,21 +53,20 @@ impl World {
         let clock = Arc::new(TestClock::new(time("2026-01-01T00:00:00Z")));
         let opened = Automa::builder().in_memory().clock(Arc::clone(&clock)).open().unwrap();
         let logs = tempfile::tempdir().unwrap();
-        let sandboxes = Arc::new(StandIn::new(64));
-        let config = RunnerConfig {
-            logs: logs.path().into(),
-            artifacts: ArtifactFiles::new(logs.path().join("artifacts")),
-            per_user: None,
-            admission: Admission::new(Box::new(Arc::new(TestHost::default())), None),
-        };
-        let stand_in = Sandboxes::StandIn(Arc::clone(&sandboxes));
-        let (store, its_clock) = (opened.store.clone(), opened.clock.clone());
-        let runner = Runner::start(stand_in, store, its_clock, config).await.unwrap();
+        let sandboxes = Arc::new(StandIn::new(SLOTS));
+        let runner = runner(&opened, &sandboxes, logs.path()).await;
         let automa = opened.with_runner(Arc::clone(&runner));
         let me = Actor::embedder("test");
         let new = NewScript::new("backup", Language::Bash, ":");
         let script = automa.scripts(&me).create(new).await.unwrap().id;
-        Self { automa, runner, clock, sandboxes, me, script, _logs: logs }
+        Self { automa, runner, clock, sandboxes, me, script, logs }
+    }
+
+    /// Begins anew on what is stored, as after a crash.
+    async fn restart(&mut self) {
+        self.sandboxes = Arc::new(StandIn::new(SLOTS));
+        self.runner = runner(&self.automa, &self.sandboxes, self.logs.path()).await;
+        self.automa = self.automa.clone().with_runner(Arc::clone(&self.runner));
     }
 
     fn jobs(&self) -> Jobs<'_> {
@@ -122,6 +126,18 @@ impl World {
         self.end_all(State::Succeeded).await;
         self.runner.stop().await;
     }
+}
+
+/// What runs executions in stand-ins.
+async fn runner(automa: &Automa, sandboxes: &Arc<StandIn>, logs: &Path) -> Arc<Runner> {
+    let config = RunnerConfig {
+        logs: logs.into(),
+        artifacts: ArtifactFiles::new(logs.join("artifacts")),
+        per_user: None,
+        admission: Admission::new(Box::new(Arc::new(TestHost::default())), None),
+    };
+    let stand_in = Sandboxes::StandIn(Arc::clone(sandboxes));
+    Runner::start(stand_in, automa.store.clone(), automa.clock.clone(), config).await.unwrap()
 }
 
 fn every(seconds: u64) -> Trigger {
