@@ -252,3 +252,67 @@ async fn assert_whole(client: &Client, id: &str, load: &Load) -> String {
     }
     state.to_owned()
 }
+
+/// Slots of a job that were decided, oldest first.
+async fn slots(client: &Client, job: &str) -> Vec<Value> {
+    let mut slots = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/v1/jobs/{job}/slots?limit=200{cursor}");
+        let page = client.get(&path).await.json(200);
+        slots.extend(page["items"].as_array().unwrap().iter().cloned());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    slots.reverse();
+    slots
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests")]
+fn no_slot_of_a_job_is_lost_or_run_twice_however_often_it_is_killed() {
+    let kills: usize = env::var("AUTOMA_KILLS").map_or(6, |kills| kills.parse().unwrap());
+    block_on(async {
+        let mut server = Server::start();
+        let mut client = server.set_up().await;
+        let script =
+            json!({ "name": "x", "language": "bash", "source": format!("{BEGIN}; echo done") });
+        let script = client.post("/api/v1/scripts", script).await.json(201);
+        let new = json!({
+            "name": "each second", "script_id": script["id"], "overlap": "parallel",
+            "trigger": { "type": "interval", "every_ms": 1000 },
+            "misfire": "catch_up", "catch_up": { "within_ms": 3_600_000, "most": 1000 },
+        });
+        let job = client.post("/api/v1/jobs", new).await.json(201);
+        let job = job["id"].as_str().unwrap().to_owned();
+        for kill in 0..kills {
+            let before = slots(&client, &job).await.len();
+            while slots(&client, &job).await.len() < before + 1 {
+                sleep(PAUSE).await;
+            }
+            // At another part of a second each time.
+            sleep(PAUSE * u32::try_from(kill * 7 % 40).unwrap()).await;
+            let run = server.end_by(Signal::SIGKILL);
+            assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+            server.restart();
+            client = client.at(server.url());
+        }
+        client.post_nothing(&format!("/api/v1/jobs/{job}/pause")).await.is(200);
+        let slots = slots(&client, &job).await;
+        let at = |slot: &Value| slot["slot"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        let times: Vec<_> = slots.iter().map(|slot| at(slot).as_millisecond()).collect();
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 1000), "{times:?}");
+        let mut states = BTreeMap::<String, usize>::new();
+        for slot in &slots {
+            let id = slot["execution_id"].as_str().unwrap_or_else(|| panic!("{slot:#}"));
+            let ended = client.ended(id).await;
+            assert_eq!((&ended["slot"], &ended["job_id"]), (&slot["slot"], &json!(job)));
+            *states.entry(ended["state"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        let count = client.get(&format!("/api/v1/executions/count?job_id={job}")).await.json(200);
+        assert_eq!(count["count"], slots.len(), "each slot is one execution");
+        println!("{kills} kills; {} slots: {states:?}; none missing, none doubled", slots.len());
+    });
+}
