@@ -3,6 +3,7 @@
 
 mod engine;
 mod http;
+mod jobs;
 mod log;
 mod sandbox;
 mod scripts;
@@ -39,6 +40,8 @@ enum Suite {
     Http,
     /// Submissions and results of the core alone, without a server
     Engine,
+    /// The scheduler with a hundred thousand jobs
+    Jobs,
     /// Writing, reading and searching a log of a gigabyte
     Log,
     /// Finding scripts among ten thousand
@@ -53,7 +56,14 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let all = [Suite::Sandbox, Suite::Http, Suite::Engine, Suite::Log, Suite::Scripts];
+    let all = [
+        Suite::Sandbox,
+        Suite::Http,
+        Suite::Engine,
+        Suite::Jobs,
+        Suite::Log,
+        Suite::Scripts,
+    ];
     let suites = if args.suites.is_empty() { &all[..] } else { &args.suites };
     let mut tables = Vec::new();
     for suite in suites {
@@ -61,6 +71,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Suite::Sandbox => block_on(sandbox::measure(args.quick)),
             Suite::Http => block_on(http::measure(args.quick)),
             Suite::Engine => block_on(engine::measure(args.quick)),
+            Suite::Jobs => block_on(jobs::measure(args.quick)),
             Suite::Log => Ok(log::measure(args.quick)),
             Suite::Scripts => block_on(scripts::measure(args.quick)),
         };
