@@ -14,11 +14,17 @@
 use std::fmt::{Display, Write as _};
 
 use askama::{Result, Values, filters::Safe};
-use automa_core::execution::{Count, State};
+use automa_core::{
+    agent,
+    execution::{Count, State},
+};
 use automa_sandbox::Bytes;
 use jiff::Timestamp;
 
-use crate::{assets, pages::text};
+use crate::{
+    assets,
+    pages::{agents, text},
+};
 
 /// The address of a file of `static/`.
 #[askama::filter_fn]
@@ -37,6 +43,14 @@ pub(crate) fn icon(name: &str, _: &dyn Values) -> Result<Safe<String>> {
 pub(crate) fn status(state: &State, _: &dyn Values) -> Result<Safe<String>> {
     let picture = picture(state_icon(*state));
     Ok(Safe(format!("<span class=\"st {state}\">{picture}{}</span>", state_word(*state))))
+}
+
+/// An agent's state as icon and word, in its colour.
+#[askama::filter_fn]
+pub(crate) fn agent_status(state: &agent::State, _: &dyn Values) -> Result<Safe<String>> {
+    let (icon, class) = agents::look(*state);
+    let (picture, word) = (picture(icon), agents::word(*state));
+    Ok(Safe(format!("<span class=\"st {class}\">{picture}{word}</span>")))
 }
 
 /// Text from someone else as one line that cannot turn what stands around it: see [`text::plain`].

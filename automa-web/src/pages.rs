@@ -4,6 +4,7 @@
 //! Every page works without JavaScript: forms are sent by `POST` and answered by `303`, or shown
 //! again with 422 and what is wrong. What moves while one looks comes by one stream a page.
 
+pub(crate) mod agents;
 mod ansi;
 mod code;
 mod disk;
@@ -92,6 +93,16 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/jobs/:id/resume", post(jobs::job::resume))
         .at("/jobs/:id/renew", post(jobs::job::renew))
         .at("/jobs/:id/delete", post(jobs::job::delete))
+        .at("/agents", get(agents::show_list))
+        .at("/agents/new", get(agents::blank).post(agents::create))
+        .at("/agents/events", get(agents::notices))
+        .at("/agents/:id", get(agents::show))
+        .at("/agents/:id/edit", get(agents::edit).post(agents::save))
+        .at("/agents/:id/events", get(agents::notices_of))
+        .at("/agents/:id/state", get(agents::panel))
+        .at("/agents/:id/stdin", post(agents::tell))
+        .at("/agents/:id/signal", post(agents::signal))
+        .at("/agents/:id/:what", post(agents::operate))
         .at("/executions", get(executions::show_list))
         .at("/executions/events", get(executions::notices))
         .at("/executions/:id", get(execution::show))

@@ -484,6 +484,76 @@ fn what_a_job_would_do_is_told_as_one_types() {
     });
 }
 
+/// Agents in several states: the ids of one that runs, and of one that is in a crash loop.
+async fn agents(client: &Client) -> [String; 2] {
+    let make = async |source: &str, more: serde_json::Value| {
+        let name = "An agent with a name that is long enough to be cut somewhere";
+        let script = json!({ "name": name, "language": "bash", "source": source });
+        let script = client.post("/api/v1/scripts", script).await.json(201);
+        let mut agent = json!({ "name": name, "script_id": script["id"] });
+        agent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let agent = client.post("/api/v1/agents", agent).await.json(201);
+        let id = agent["id"].as_str().unwrap().to_owned();
+        client.post_nothing(&format!("/api/v1/agents/{id}/start")).await.is(200);
+        id
+    };
+    let running = make("echo up; while read -r line; do echo \"$line\"; done", json!({})).await;
+    let restart = json!({ "restart": { "backoff_ms": 100, "factor": 1, "crash_after": 3 } });
+    let looping = make("echo 'cannot go on' >&2; exit 3", restart).await;
+    let path = |id: &str| format!("/api/v1/agents/{id}");
+    client.until(&path(&running), |it| it["state"] == "running").await;
+    client.until(&path(&looping), |it| it["state"] == "crash_loop").await;
+    [running, looping]
+}
+
+#[test]
+fn an_agent_is_talked_to_on_its_page() {
+    block_on(async {
+        let server = Server::start();
+        let browser = signed_in(&server).await;
+        let client = server.anonymous().sign_in("admin").await;
+        let [running, _] = agents(&client).await;
+        browser.goto(&format!("{}/agents/{running}", server.url())).await;
+        browser.shows("#agent", "Running").await;
+        browser.shows("#log", "up").await;
+        browser.fill("#line", "hello there").await;
+        browser.click("form[action$='/stdin'] button").await;
+        browser.shows("main", "The line was written").await;
+        browser.shows("#log", "hello there").await;
+        browser.evaluate("window.isFirst = true").await;
+        client.post_nothing(&format!("/api/v1/agents/{running}/restart")).await.is(200);
+        browser.shows("#agent", "Show the log of this run").await;
+        assert_eq!(browser.evaluate("return window.isFirst").await, true, "nothing was reloaded");
+        browser.click("#agent form[action$='/stop'] button").await;
+        browser.shows("#agent", "Stopped").await;
+        browser.assert_quiet("an agent").await;
+    });
+}
+
+#[test]
+fn every_page_about_agents_can_be_used_by_everybody() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let browser = Browser::open().await;
+        let url = |path: &str| format!("{}{path}", server.url());
+        browser.goto(&url("/sign-in")).await;
+        sign_in(&browser).await;
+        look(&browser, &url("/agents"), "agents-none").await;
+        let [running, looping] = agents(&client).await;
+        for (path, name) in [
+            ("/agents".to_owned(), "agents"),
+            ("/agents/new".to_owned(), "agent-new"),
+            (format!("/agents/{running}"), "agent-running"),
+            (format!("/agents/{running}?said=told"), "agent-told"),
+            (format!("/agents/{running}/edit"), "agent-edit"),
+            (format!("/agents/{looping}"), "agent-crash-loop"),
+        ] {
+            look(&browser, &url(&path), name).await;
+        }
+    });
+}
+
 #[test]
 fn every_page_can_be_used_by_everybody() {
     block_on(async {

@@ -104,12 +104,13 @@ pub(crate) enum Place {
     Scripts,
     Executions,
     Jobs,
+    Agents,
     Code,
 }
 
 impl Place {
-    const ALL: [Self; 5] =
-        [Self::Overview, Self::Scripts, Self::Executions, Self::Jobs, Self::Code];
+    const ALL: [Self; 6] =
+        [Self::Overview, Self::Scripts, Self::Executions, Self::Jobs, Self::Agents, Self::Code];
     /// Those in the dock of phones, which has room for no more.
     const DOCK: [Self; 4] = [Self::Overview, Self::Scripts, Self::Executions, Self::Jobs];
 
@@ -119,6 +120,7 @@ impl Place {
             Self::Scripts => "Scripts",
             Self::Executions => "Executions",
             Self::Jobs => "Jobs",
+            Self::Agents => "Agents",
             Self::Code => "Run code",
         }
     }
@@ -129,6 +131,7 @@ impl Place {
             Self::Scripts => "/scripts",
             Self::Executions => "/executions",
             Self::Jobs => "/jobs",
+            Self::Agents => "/agents",
             Self::Code => "/run",
         }
     }
@@ -139,6 +142,7 @@ impl Place {
             Self::Scripts => "script",
             Self::Executions => "runs",
             Self::Jobs => "clock",
+            Self::Agents => "agent",
             Self::Code => "term",
         }
     }

@@ -3,11 +3,12 @@
 use automa_core::{
     Automa,
     actor::Role,
+    agent::{self, Agent, Http},
     execution::{
         Artifact, Artifacts, Attempt, Concurrency, Dispatch, DispatchRules, Ending, Execution,
         LeftOut, LimitsRequest, OnConflict, Ran, Reason, ResultValue, Retry, State, Waiting,
     },
-    id::{ExecutionId, ScriptId},
+    id::{AgentId, ExecutionId, ScriptId},
     page::Cursor,
     script::{Content, Hit, Language, Place as Part, Script, Status, Version, Visibility},
 };
@@ -320,4 +321,56 @@ pub(super) fn version() -> Version {
         message: format!("Also looks at {HOSTILE}"),
         content: Content::default(),
     }
+}
+
+pub(super) fn agent_id() -> AgentId {
+    "0197c1a0-5f00-7000-8000-00000000002c".parse().unwrap()
+}
+
+/// An agent with everything that one can have, and how it is in a state.
+pub(super) fn agent(state: agent::State) -> (Agent, agent::Status) {
+    let http = Http { port: 8000, path: "/health?\"><script>".to_owned(), timeout_ms: 700 };
+    let agent = Agent {
+        id: agent_id(),
+        revision: 3,
+        name: HOSTILE.trim().to_owned(),
+        script: script_id(),
+        version: Some(8),
+        parameters: None,
+        limits: LimitsRequest { pids: Some(20), ..LimitsRequest::default() },
+        network: vec!["api.example.com:443".parse().unwrap()],
+        restart: agent::Restart { factor: 3.0, cool_down_ms: None, ..agent::Restart::default() },
+        ready: Some(agent::Ready {
+            output: Some(HOSTILE.replace('\u{7}', "").trim().to_owned()),
+            http: None,
+            timeout_ms: 90_000,
+        }),
+        alive: Some(agent::Alive {
+            output_within_ms: Some(30_000),
+            http: Some(http),
+            every_ms: 5_000,
+            failures: 7,
+        }),
+        grace_ms: 2_500,
+        log_bytes: 1 << 20,
+        owner: None,
+        created_at: before(7_500),
+        updated_at: before(7_000),
+    };
+    let up = matches!(state, agent::State::Running | agent::State::Stopping);
+    let usage =
+        agent::Point { at: now(), cpu_millis: 21, memory_bytes: 48 << 20, pids: 3, restarts: 2 };
+    let status = agent::Status {
+        state,
+        desired: agent::Desired::Running,
+        why: HOSTILE.to_owned(),
+        since: before(90),
+        next_try: (state == agent::State::BackingOff).then(now),
+        restarts: 2,
+        execution: up.then(execution_id),
+        up_since: up.then(|| before(90)),
+        uptime_ms: up.then_some(90_000),
+        usage: up.then_some(usage),
+    };
+    (agent, status)
 }

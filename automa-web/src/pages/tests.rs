@@ -22,6 +22,7 @@ fn all() -> Vec<(&'static str, String)> {
         super::jobs::job::tests::samples(),
         super::jobs::form::tests::samples(),
         super::jobs::calendar::tests::samples(),
+        super::agents::tests::samples(),
         super::executions::tests::samples(),
         super::execution::tests::samples(),
     ]

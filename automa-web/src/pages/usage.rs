@@ -15,6 +15,8 @@ const HEIGHT: f64 = 40.0;
 #[derive(Debug, Clone, Template)]
 #[template(path = "executions/usage.html")]
 pub(crate) struct Usage {
+    /// The element's id.
+    id: &'static str,
     plots: Vec<Plot>,
 }
 
@@ -24,7 +26,17 @@ impl HtmlSafe for Usage {}
 impl Usage {
     /// Draws what is known; nothing of a run that was over too soon.
     pub(crate) fn new(history: &[UsagePoint]) -> Self {
-        Self { plots: plots(history) }
+        Self { id: "usage", plots: plots(history) }
+    }
+
+    /// The same under another id.
+    pub(crate) fn named(self, id: &'static str) -> Self {
+        Self { id, ..self }
+    }
+
+    /// Whether there is nothing to be drawn.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plots.is_empty()
     }
 }
 
