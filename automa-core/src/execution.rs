@@ -271,16 +271,19 @@ impl<'a> Executions<'a> {
         Self { automa, actor }
     }
 
-    /// One execution.
+    /// One execution. Those of private scripts are for who sees the script, and who started them.
     ///
     /// # Errors
     ///
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
     pub fn get(&self, id: ExecutionId) -> Result<Execution> {
         self.actor.require(Permission::ReadExecutions)?;
-        self.automa
-            .store
-            .look(|view| store::executions::get(view, id)?.ok_or_else(|| not_found(id)))
+        let (sight, user) = (Sight::of(self.actor), self.actor.user);
+        self.automa.store.look(|view| {
+            let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
+            let seen = is_seen(view, sight, user, &execution)?;
+            if seen { Ok(execution) } else { Err(not_found(id)) }
+        })
     }
 
     /// Executions that a filter lets through, newest first. A cursor belongs to its filter, but not
@@ -296,7 +299,18 @@ impl<'a> Executions<'a> {
     pub async fn list(&self, filter: Filter, page: PageRequest) -> Result<Page<Execution>> {
         self.actor.require(Permission::ReadExecutions)?;
         let now = self.automa.clock.now();
-        let list = move |view: &_| Ok(store::executions::list(view, &filter, now, &page)?);
+        let (sight, user) = (Sight::of(self.actor), self.actor.user);
+        let list = move |view: &_| {
+            let mut page = store::executions::list(view, &filter, now, &page)?;
+            let mut hidden = Vec::new();
+            for execution in &page.items {
+                if !is_seen(view, sight, user, execution)? {
+                    hidden.push(execution.id);
+                }
+            }
+            page.items.retain(|execution| !hidden.contains(&execution.id));
+            Ok(page)
+        };
         self.automa.store.read(list).await
     }
 
@@ -347,10 +361,10 @@ impl<'a> Executions<'a> {
         let find = move |view: &Snapshot| {
             let mut ran = find_program(view, id)?;
             let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
-            let Some((script, number)) = execution.script else { return Ok(ran) };
-            if execution.user != user && script::is_hidden(view, sight, script)? {
+            if !is_seen(view, sight, user, &execution)? {
                 return Err(not_found(id));
             }
+            let Some((script, number)) = execution.script else { return Ok(ran) };
             let schema = script::kept_version(view, script, number)?.parameters_schema;
             if let (Some(parameters), Some(schema)) = (&mut ran.parameters, schema) {
                 // What was stored was a schema.
@@ -525,6 +539,19 @@ impl<'a> Executions<'a> {
         self.actor.require(Permission::ReadExecutions)?;
         self.automa.store.look(|view| Ok(store::logs::removed(view, id)?))
     }
+}
+
+/// Whether an execution is there for who looks: those of private scripts are for who sees these, and
+/// for who started them.
+fn is_seen(
+    view: &impl View,
+    sight: Sight,
+    user: Option<UserId>,
+    execution: &Execution,
+) -> Result<bool> {
+    let Some((script, _)) = execution.script else { return Ok(true) };
+    let theirs = user.is_some() && execution.user == user;
+    Ok(theirs || sight == Sight::All || !script::is_hidden(view, sight, script)?)
 }
 
 /// What an execution runs.

@@ -259,6 +259,15 @@ fn a_private_script_is_its_owners_and_a_copy_is_ones_own() {
         let ran =
             ann.post("/api/v1/executions?wait=60", json!({ "script_id": id })).await.json(200);
         assert_eq!(ran["output"], "private\n");
+        let ran = format!("/api/v1/executions/{}", ran["id"].as_str().unwrap());
+        for path in [ran.clone(), format!("{ran}/log")] {
+            ben.get(&path).await.is(404);
+            ann.get(&path).await.is(200);
+            admin.get(&path).await.is(200);
+        }
+        let listed = |list: Value| list["items"].as_array().unwrap().len();
+        assert_eq!(listed(ben.get("/api/v1/executions").await.json(200)), 0);
+        assert_eq!(listed(ann.get("/api/v1/executions").await.json(200)), 1);
         let copied = admin.post(&format!("{path}/fork"), json!({ "version": 1 })).await.json(201);
         assert_eq!(copied["forked_from"], json!({ "script_id": id, "version": 1 }));
         assert_eq!(
