@@ -119,7 +119,7 @@ function follow(log) {
     if (on) { show(rows); last(); return; }
     // Nothing moves under the eyes of who has scrolled up or selects text.
     held = held.concat(rows).slice(-MOST);
-    missed += rows.length;
+    missed += rows.filter((row) => row.matches(".ln")).length;
     if (missed === 0) return;
     fresh.textContent = `${missed.toLocaleString("en")} new ${missed === 1 ? "line" : "lines"} ↓`;
     fresh.hidden = false;
@@ -152,6 +152,8 @@ function follow(log) {
 // Lines of a log are marked by their numbers: click on one, with shift on the last of a range, or
 // open the address of some: #L12, #L12-L20.
 function marks(log) {
+  const bar = document.getElementById("marked");
+  const [said, copy, save] = bar.children;
   const named = () => /^#L([0-9]{1,15})(?:-L([0-9]{1,15}))?$/.exec(location.hash);
   function mark() {
     const [, from, to = from] = named() ?? [];
@@ -159,7 +161,19 @@ function marks(log) {
       const n = Number(line.id.slice(1));
       line.classList.toggle("on", n >= from && n <= to);
     }
+    bar.hidden = from === undefined;
+    copy.hidden = !navigator.clipboard;
+    copy.textContent = "Copy";
+    said.textContent = from === to ? `Line ${from}` : `Lines ${from} to ${to}`;
+    save.href = `${bar.dataset.text}&from=${from}&to=${to}`;
   }
+  // Also what is marked and not on the page.
+  copy.addEventListener("click", async () => {
+    const answer = await fetch(save.href);
+    if (!answer.ok) return;
+    await navigator.clipboard.writeText(await answer.text());
+    copy.textContent = "Copied";
+  });
   log.addEventListener("click", async (event) => {
     const more = event.target.closest("[data-whole]");
     if (more) {
@@ -185,6 +199,31 @@ function marks(log) {
   else if (!new URLSearchParams(location.search).has("from")) {
     location.replace(`?from=${Math.max(1, Number(wanted[1]) - 50)}${location.hash}`);
   }
+}
+
+// Groups of a log are folded by their first lines, as far as they are on the page.
+function folds(log) {
+  const fold = () => {
+    let folded = false;
+    for (const row of log.children) {
+      if (row.classList.contains("group")) {
+        const button = row.querySelector(".fold");
+        button.disabled = false;
+        folded = button.ariaExpanded === "false";
+      } else if (row.classList.contains("ln")) {
+        row.hidden = folded;
+        if (row.classList.contains("endgroup")) folded = false;
+      }
+    }
+  };
+  log.addEventListener("click", (event) => {
+    const button = event.target.closest(".fold");
+    if (!button) return;
+    button.ariaExpanded = String(button.ariaExpanded === "false");
+    fold();
+  });
+  new MutationObserver(fold).observe(log, { childList: true });
+  fold();
 }
 
 // Times in the reader's zone; what was a while ago is told anew.
@@ -234,7 +273,7 @@ addEventListener("DOMContentLoaded", () => {
   setInterval(times, 1000);
   const log = document.getElementById("log");
   if (log?.dataset.events) follow(log);
-  if (log) { marks(log); windows(log); }
+  if (log) { marks(log); windows(log); folds(log); }
   const find = document.getElementById("find");
   find?.addEventListener("change", (event) => { if (event.target.type === "checkbox" && find.q.value) find.requestSubmit(); });
   const list = document.querySelector("[data-changes]");

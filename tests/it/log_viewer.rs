@@ -136,6 +136,42 @@ fn lines_are_linked_shown_whole_and_look_as_one_likes() {
 }
 
 #[test]
+fn lines_are_marked_folded_and_indented_and_the_first_error_is_found() {
+    block_on(async {
+        let server = Server::start();
+        let browser = signed_in(&server).await;
+        let client = server.anonymous().sign_in("admin").await;
+        let source = r#"seq 1000; echo '::group::Build'; seq 3; echo '::endgroup::'; seq 700
+            printf '{"level":"info","message":"a line as loggers write it","n":%s}\n' 1 2
+            sync; echo wrong >&2"#;
+        let page = page_of(&server, &client, source).await;
+        browser.goto(&format!("{page}#L1001-L1004")).await;
+        browser.shows("#marked", "Lines 1001 to 1004").await;
+        let marked = "const link = document.querySelector('#marked a');
+            return fetch(link.href).then((answer) => answer.text())";
+        assert_eq!(browser.evaluate(marked).await, "::group::Build\n1\n2\n3\n");
+        browser.screenshot("log-marked").await;
+
+        let hidden = "document.querySelectorAll('#log .ln[hidden]').length";
+        browser.click("#L1001 .fold").await;
+        until(&browser, &format!("{hidden} === 4")).await;
+        browser.screenshot("log-folded").await;
+        browser.click("#L1001 .fold").await;
+        until(&browser, &format!("{hidden} === 0")).await;
+
+        browser.goto(&page).await;
+        browser.click("#L1706 a").await;
+        browser.shows("#L1706", "{\n  \"level\": \"info\",\n").await;
+        browser.screenshot("log-indented").await;
+        browser.click("#first-error").await;
+        browser.shows("#log .ln.at", "wrong").await;
+        until(&browser, "location.hash === '#L1708'").await;
+        browser.assert_accessible("a marked log").await;
+        browser.assert_quiet("marks").await;
+    });
+}
+
+#[test]
 fn who_has_scrolled_up_is_told_of_new_lines_and_a_filter_goes_on_live() {
     block_on(async {
         let server = Server::start();

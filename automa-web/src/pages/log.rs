@@ -3,6 +3,7 @@
 
 mod download;
 mod find;
+mod json;
 mod look;
 mod open;
 mod piece;
@@ -58,6 +59,8 @@ pub(crate) struct Log {
     bytes: u64,
     truncated: bool,
     cut: Option<Cut>,
+    /// Where its first line on stderr is, if it is known to have one.
+    first_error: Option<String>,
     /// When it was removed.
     removed: Option<Timestamp>,
     complete: bool,
@@ -88,6 +91,7 @@ impl Log {
             bytes: 0,
             truncated: false,
             cut: None,
+            first_error: None,
             removed: None,
             complete: !state.is_open(),
             path: path.to_owned(),
@@ -95,8 +99,12 @@ impl Log {
     }
 
     fn of(self, reader: &LogReader) -> Self {
-        let truncated = reader.summary().is_some_and(|summary| summary.truncated);
-        Self { bytes: reader.raw_len(), truncated, cut: reader.cut(), ..self }
+        let summary = reader.summary();
+        let truncated = summary.is_some_and(|summary| summary.truncated);
+        let attempt = self.view().attempt;
+        let place = || View { attempt, ..View::default() }.at(Place::Error(1));
+        let first_error = summary.filter(|summary| summary.stderr_bytes > 0).map(|_| place());
+        Self { bytes: reader.raw_len(), truncated, cut: reader.cut(), first_error, ..self }
     }
 
     /// A log that was removed.

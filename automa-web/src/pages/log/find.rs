@@ -40,6 +40,16 @@ impl Note {
         let further = if view.place == Place::Unsaid { "" } else { " further" };
         Self { text: format!("No{further} line has “{}”.", view.q), go_on: None }
     }
+
+    /// Nothing was written to stderr, so far at least.
+    pub(super) fn no_error(view: &View, found: &Found) -> Self {
+        let go_on = found.more().then(|| view.at(Place::Error(found.next)));
+        let text = match go_on {
+            Some(_) => format!("Nothing on stderr up to line {} yet.", grouped(found.next)),
+            None => "No line was written to stderr.".to_owned(),
+        };
+        Self { text, go_on }
+    }
 }
 
 impl Tally {

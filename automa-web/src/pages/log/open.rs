@@ -4,10 +4,11 @@ use automa_core::{
     Automa, Error,
     execution::{
         Execution,
-        log::{Direction, Found, Search},
+        log::{Direction, Found, Line, Search},
     },
     id::ExecutionId,
 };
+use automa_sandbox::Stream;
 
 use super::{
     LINES, Log, Look, Place, Rows, View,
@@ -22,6 +23,13 @@ pub(crate) enum Opened {
     Log(Box<Log>),
     /// It is at another address: where something was found.
     Elsewhere(String),
+}
+
+impl Opened {
+    /// A line that was found.
+    fn at(id: ExecutionId, view: &View, line: &Line) -> Self {
+        Self::Elsewhere(format!("/executions/{id}{}#L{}", view.at(Place::At(line.n)), line.n))
+    }
 }
 
 /// A log that was begun, for one page.
@@ -59,7 +67,9 @@ impl Source<'_> {
         let (from, direction) = match view.place {
             Place::Unsaid => (u64::MAX, Direction::Backward),
             Place::To(line) | Place::Before(line) => (line, Direction::Backward),
-            Place::From(line) | Place::After(line) => (line.max(1), Direction::Forward),
+            Place::From(line) | Place::After(line) | Place::Error(line) => {
+                (line.max(1), Direction::Forward)
+            }
             Place::At(line) => (line.saturating_sub(view::BEFORE).max(1), Direction::Forward),
         };
         let found = self.find(filter, from, direction, LINES).await?;
@@ -102,11 +112,18 @@ pub(crate) async fn open(
     if let (Some(search), Some((from, direction))) = (&search, view.wanted()) {
         let found = source.find(search.clone(), from, direction, 1).await?;
         if let Some(line) = found.lines.first() {
-            let place = view.at(Place::At(line.n));
-            return Ok(Opened::Elsewhere(format!("/executions/{id}{place}#L{}", line.n)));
+            return Ok(Opened::at(id, &view, line));
         }
         note = Some(Note::nothing(&view, &found, direction));
         view.place = Place::From(from.min(found.total));
+    }
+    if let Place::Error(from) = view.place {
+        let search = Search::default().of(Some(Stream::Stderr));
+        let found = source.find(search, from.max(1), Direction::Forward, 1).await?;
+        if let Some(line) = found.lines.first() {
+            return Ok(Opened::at(id, &view, line));
+        }
+        note = Some(Note::no_error(&view, &found));
     }
     let tally = match &search {
         Some(search) if note.is_none() => Some(source.tally(search, view.place).await?),

@@ -13,13 +13,24 @@ use automa_sandbox::{Bytes, Stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    json::{indented, is_json},
     look::{Look, Times},
     view::{Place, View},
 };
-use crate::{filters::grouped, live::missing, pages::ansi};
+use crate::{
+    filters::{duration, grouped},
+    live::missing,
+    pages::ansi,
+};
 
 /// Most bytes of a line on a page, unless it was asked for as a whole.
 const SHOWN: usize = 4096;
+
+/// A line of JSON that is shorter is read as it is.
+const WORTH_INDENTING: usize = 40;
+
+/// After so long without a line that is said, in milliseconds.
+const PAUSE_MS: u64 = 10_000;
 
 /// Draws lines for one page.
 #[derive(Debug, Clone)]
@@ -50,7 +61,11 @@ impl Rows {
     pub(crate) fn draw(&self, lines: &[Line], mut cut: Option<Cut>) -> String {
         let text: usize = lines.iter().map(|line| line.text.len().min(SHOWN) + 120).sum();
         let mut html = String::with_capacity(text);
+        let mut before: Option<&Line> = None;
         for line in lines {
+            // What no filter has left out was not written in between.
+            let next = before.replace(line).filter(|before| before.n + 1 == line.n);
+            pause(&mut html, next.map_or(0, |before| line.t_ms.saturating_sub(before.t_ms)));
             if let Some(cut) = cut.take_if(|cut| cut.last < line.n) {
                 notice_of_cut(&mut html, cut);
             }
@@ -85,24 +100,60 @@ impl Rows {
             self.classes(line),
             self.time(line.t_ms),
         );
-        let whole = self.view.whole == Some(n);
-        let most = if whole { line.text.len() } else { SHOWN };
-        let shown = &line.text[..line.text.floor_char_boundary(most)];
-        ansi::push(html, shown);
-        if shown.len() < line.text.len() {
-            let rest = u64::try_from(line.text.len() - shown.len()).unwrap_or(u64::MAX);
-            let (rest, id) = (Bytes(rest), self.id);
-            let place = self.view.at(Place::From(n)).replace('&', "&amp;");
-            let _ = write!(
-                html,
-                " <a class=\"small\" href=\"{place}&amp;whole={n}#L{n}\" \
-                 data-whole=\"/executions/{id}/lines{place}&amp;whole={n}\">show {rest} more</a>"
-            );
+        match Command::of(&line.text) {
+            Some(Command::Begin(name)) => {
+                html.push_str("<button class=\"fold\" aria-expanded=\"true\" disabled>");
+                ansi::push(html, &name[..name.floor_char_boundary(SHOWN)]);
+                html.push_str("</button>");
+            }
+            _ => self.text(html, line),
         }
         html.push_str("</span></div>\n");
     }
 
-    fn classes(&self, line: &Line) -> &'static str {
+    /// The text of a line, and ways to see more of it.
+    fn text(&self, html: &mut String, line: &Line) {
+        let n = line.n;
+        if self.view.indented == Some(n) && is_json(&line.text) {
+            for (index, part) in indented(&line.text).lines().enumerate() {
+                html.push_str(if index > 0 { "\n" } else { "" });
+                ansi::push(html, part);
+            }
+            return;
+        }
+        let whole = self.view.whole == Some(n);
+        let most = if whole { line.text.len() } else { SHOWN };
+        let shown = &line.text[..line.text.floor_char_boundary(most)];
+        ansi::push(html, shown);
+        if line.text.len() >= WORTH_INDENTING && is_json(&line.text) {
+            self.way(html, n, "indented", "indent");
+        }
+        if shown.len() < line.text.len() {
+            let rest = u64::try_from(line.text.len() - shown.len()).unwrap_or(u64::MAX);
+            self.way(html, n, "whole", &format!("show {} more", Bytes(rest)));
+        }
+    }
+
+    /// A link to a line as it is seen in another way.
+    fn way(&self, html: &mut String, n: u64, way: &str, name: &str) {
+        let (id, place) = (self.id, self.view.at(Place::From(n)).replace('&', "&amp;"));
+        let _ = write!(
+            html,
+            " <a class=\"small\" href=\"{place}&amp;{way}={n}#L{n}\" \
+             data-whole=\"/executions/{id}/lines{place}&amp;{way}={n}\">{name}</a>"
+        );
+    }
+
+    fn classes(&self, line: &Line) -> String {
+        let group = match Command::of(&line.text) {
+            Some(Command::Begin(_)) => " group",
+            Some(Command::End) => " endgroup",
+            None => "",
+        };
+        format!("{}{group}", self.marks(line))
+    }
+
+    fn marks(&self, line: &Line) -> &'static str {
         let error = line.stream == Stream::Stderr;
         let found = self.search.as_ref().is_some_and(|search| search.finds(line));
         let at = self.view.place == Place::At(line.n);
@@ -126,6 +177,30 @@ impl Rows {
             }
             _ => clock(t_ms),
         }
+    }
+}
+
+/// What a line says of how the lines behind it belong together, as continuous integration has it:
+/// `::group::NAME`, and `::endgroup::`.
+enum Command<'a> {
+    Begin(&'a str),
+    End,
+}
+
+impl<'a> Command<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let command = text.trim_end().strip_prefix("::")?;
+        match command.strip_prefix("group::") {
+            Some(name) => Some(Self::Begin(name)),
+            None => (command == "endgroup::").then_some(Self::End),
+        }
+    }
+}
+
+/// A notice that nothing was written for long, if it was so many milliseconds.
+fn pause(html: &mut String, ms: u64) {
+    if ms >= PAUSE_MS {
+        let _ = writeln!(html, "<div class=\"gap\">nothing for {}</div>", duration(ms));
     }
 }
 
@@ -226,6 +301,42 @@ pub(in crate::pages) mod tests {
         );
         let html = draw(View { whole: Some(1), ..View::default() }, long);
         assert_eq!(html.matches('é').count(), 3000);
+    }
+
+    #[test]
+    fn json_is_indented_when_it_is_asked_for() {
+        let json = r#"{"level":"info","message":"<b> of a line","took":1.50}"#;
+        let html = draw(View::default(), line(3, Stream::Stdout, json));
+        assert!(html.contains("from=3&amp;indented=3#L3\""), "{html}");
+        assert!(html.contains(">indent</a>"), "{html}");
+        let view = View { indented: Some(3), ..View::default() };
+        let html = draw(view.clone(), line(3, Stream::Stdout, json));
+        assert!(
+            html.contains("{\n  &quot;level&quot;") || html.contains("{\n  \"level\""),
+            "{html}"
+        );
+        assert!(html.contains("&lt;b&gt;") && html.contains("1.50\n}"), "{html}");
+        let html =
+            draw(view, line(3, Stream::Stdout, "[INFO] a line that only looks like an array]"));
+        assert!(!html.contains("indent"), "{html}");
+    }
+
+    #[test]
+    fn groups_begin_and_end_and_pauses_are_told() {
+        let texts = ["::group::Build <x>", "a", "::endgroup::", "::group::"];
+        let lines: Vec<_> = texts
+            .iter()
+            .zip([1, 2, 90, 91])
+            .map(|(text, t)| Line { t_ms: t * 1000, ..line(t, Stream::Stdout, text) })
+            .collect();
+        let html = rows(View::default(), Look::default()).draw(&lines, None);
+        assert!(html.contains("class=\"ln group\" id=\"L1\""), "{html}");
+        assert!(html.contains("disabled>Build &lt;x&gt;</button>"), "{html}");
+        assert!(html.contains("class=\"ln endgroup\" id=\"L90\""), "{html}");
+        assert!(!html.contains("nothing for"), "lines in between are not shown: {html}");
+        let lines = [1, 2].map(|n| Line { t_ms: n * 12_000, ..line(n, Stream::Stdout, "a") });
+        let html = rows(View::default(), Look::default()).draw(&lines, None);
+        assert!(html.contains("<div class=\"gap\">nothing for 12.0 s</div>"), "{html}");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct View {
     pub(super) place: Place,
     /// A line that is shown to its end, however long.
     pub(super) whole: Option<u64>,
+    /// A line of JSON that is shown indented.
+    pub(super) indented: Option<u64>,
 }
 
 /// Where in the log.
@@ -44,6 +46,8 @@ pub(crate) enum Place {
     After(u64),
     /// Around the last one, up to this one.
     Before(u64),
+    /// Around the next line that was written to stderr, from this one on.
+    Error(u64),
 }
 
 impl View {
@@ -55,6 +59,7 @@ impl View {
         place = line("at")?.map_or(place, Place::At);
         place = line("after")?.map_or(place, Place::After);
         place = line("before")?.map_or(place, Place::Before);
+        place = line("error")?.map_or(place, Place::Error);
         Ok(Self {
             q: query.get("q").to_owned(),
             regex: query.has("regex"),
@@ -64,6 +69,7 @@ impl View {
             attempt: crate::pages::named(query.get("attempt"), "attempt", |it| it.parse().ok())?,
             place,
             whole: line("whole")?,
+            indented: line("indented")?,
         })
     }
 
@@ -105,6 +111,7 @@ impl View {
             Place::At(line) => add("at", line),
             Place::After(line) => add("after", line),
             Place::Before(line) => add("before", line),
+            Place::Error(line) => add("error", line),
         }
         format!("?{}", query.join("&"))
     }
