@@ -82,6 +82,19 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "409",
         "The script is a draft or deprecated. Make it active to run it unattended.",
     ),
+    (
+        "overlaps",
+        "409",
+        "An execution of the job is not over yet, and the job is to run one at a time. Wait for its \
+         end, or let runs overlap in the job's settings.",
+    ),
+    ("paused", "409", "The job is paused. Resume it first."),
+    ("replayed", "409", "This call was received before. Sign each call anew."),
+    (
+        "wrong-signature",
+        "401",
+        "The webhook asks for signatures, and this call has none, a wrong one, or one of another time.",
+    ),
     ("ended", "409", "The execution has ended, so it cannot be cancelled."),
     ("agent-stopped", "409", "The agent does not run at the moment. Start it first."),
     ("agent-runs", "409", "The agent is not stopped. Stop it first."),

@@ -151,6 +151,25 @@ const FILTERS: &str = "?state=succeeded&state=failed&requested_by=admin&min_wall
     &script_id=0197c1a0-5f00-7000-8000-00000000002b&created_from=2026-01-01T00:00:00Z\
     &created_until=2099-01-01T00:00:00%2B01:00";
 
+/// Reviews and the end of the script at a path, whose author one is and the other not.
+async fn tour_reviews(tour: &mut Tour, (author, other): (&Client, &Client), script: &str) {
+    let v1 = |path: &str| format!("/api/v1/{path}");
+    let (get, nothing) = (Method::GET, Value::Null);
+    for path in [v1("settings/reviews"), v1("scripts/reviews")] {
+        tour.call(author, get.clone(), &path, nothing.clone()).await;
+    }
+    let body = json!({ "required": true });
+    tour.call(author, Method::PUT, &v1("settings/reviews"), body).await;
+    let version = author.get(&format!("{script}/versions/1")).await.json(200);
+    let body = json!({ "content_sha256": version["content_sha256"] });
+    tour.call(other, Method::POST, &format!("{script}/versions/1/approve"), body).await;
+    tour.call(author, Method::DELETE, script, nothing.clone()).await;
+    tour.call(author, get.clone(), &v1("scripts/deleted"), nothing.clone()).await;
+    tour.call(author, Method::POST, &format!("{script}/restore"), nothing.clone()).await;
+    tour.call(author, Method::DELETE, script, nothing.clone()).await;
+    tour.call(author, Method::POST, &format!("{script}/purge"), nothing).await;
+}
+
 /// Jobs, of the script at a path.
 async fn tour_jobs(tour: &mut Tour, client: &Client, script: &str) {
     let v1 = |path: &str| format!("/api/v1/{path}");
@@ -278,19 +297,7 @@ fn every_operation_answers_as_described() {
             }
         }
 
-        for path in [v1("settings/reviews"), v1("scripts/reviews")] {
-            tour.call(&client, get.clone(), &path, nothing.clone()).await;
-        }
-        let body = json!({ "required": true });
-        tour.call(&client, Method::PUT, &v1("settings/reviews"), body).await;
-        let version = client.get(&format!("{script}/versions/1")).await.json(200);
-        let body = json!({ "content_sha256": version["content_sha256"] });
-        tour.call(&other, Method::POST, &format!("{script}/versions/1/approve"), body).await;
-        tour.call(&client, Method::DELETE, &script, nothing.clone()).await;
-        tour.call(&client, get.clone(), &v1("scripts/deleted"), nothing.clone()).await;
-        tour.call(&client, Method::POST, &format!("{script}/restore"), nothing.clone()).await;
-        tour.call(&client, Method::DELETE, &script, nothing.clone()).await;
-        tour.call(&client, Method::POST, &format!("{script}/purge"), nothing.clone()).await;
+        tour_reviews(&mut tour, (&client, &other), &script).await;
         let body = json!({ "refresh_token": tokens["refresh_token"] });
         tour.call(&client, Method::POST, &v1("auth/logout"), body).await;
         tour.assert_complete();

@@ -56,14 +56,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let all = [
-        Suite::Sandbox,
-        Suite::Http,
-        Suite::Engine,
-        Suite::Jobs,
-        Suite::Log,
-        Suite::Scripts,
-    ];
+    let all = [Suite::Sandbox, Suite::Http, Suite::Engine, Suite::Jobs, Suite::Log, Suite::Scripts];
     let suites = if args.suites.is_empty() { &all[..] } else { &args.suites };
     let mut tables = Vec::new();
     for suite in suites {
