@@ -135,7 +135,7 @@ pub fn zones() -> Vec<String> {
     names
 }
 
-/// A trigger that is ready to be asked for times: about a hundred bytes, which are cheap to keep.
+/// A trigger that is ready to be asked for times: some kilobytes.
 #[derive(Debug, Clone)]
 pub struct Times(Kind);
 
@@ -150,7 +150,7 @@ enum Kind {
 
 impl Times {
     /// The first slot that is strictly later than `after`; `None` if there is none before the year
-    /// 10000. The search is bounded, whatever the pattern.
+    /// 5000, or of a trigger without a pattern 10000. The search is bounded, whatever the pattern.
     #[must_use]
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let passed = millis(after);

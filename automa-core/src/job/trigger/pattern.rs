@@ -1,153 +1,56 @@
-//! Which dates and times of day a cron pattern matches, as sets of bits: small and quick to ask.
+//! Which dates and times of day a cron pattern matches.
 
-use jiff::civil::{Date, DateTime, Time};
+use croner::{Cron, parser::CronParser};
+use jiff::civil::DateTime;
 
 use super::written::{Nth, Part, PatternError, Unit, Written};
 
-/// After this many days the calendar is the same again: what it does not have in them, it never has.
-const CALENDAR: u32 = 400 * 365 + 97;
-/// Of days of the month, the last. Of those nearest to a day, the last that is Monday to Friday.
+/// Of days of the month, the last.
 const LAST: u64 = 1;
 /// Of days of the week, seven bits for each, then for each first to fifth of a month, then this
 /// group for the last.
-const LAST_GROUP: u8 = 6;
+pub(super) const LAST_GROUP: u8 = 6;
 
-/// A pattern, ready to be asked.
+/// A pattern, ready to be asked: some kilobytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
-    seconds: u64,
-    minutes: u64,
-    hours: u64,
-    days: u64,
-    nearest: u64,
-    months: u64,
-    weekdays: u64,
-    both_days: bool,
+    /// Asked for times of a clock that is never put forward or back. What zones make of these is
+    /// settled in `wall_clock`.
+    cron: Box<Cron>,
     /// Whether it returns, like each quarter of an hour, rather than having a time of day.
     pub(super) recurring: bool,
+    all_hours: bool,
 }
 
 impl Pattern {
     /// Reads a pattern, and refuses one that never matches.
     pub(super) fn parse(text: &str) -> Result<Self, PatternError> {
-        let pattern = Self::new(&Written::parse(text)?);
-        let never = || PatternError {
-            from: 0,
-            to: text.len(),
-            reason: "the calendar has no such day: this would never run".to_owned(),
-        };
-        pattern.next(DateTime::constant(2000, 1, 1, 0, 0, 0, 0)).ok_or_else(never)?;
+        let wrong = |reason: String| PatternError { from: 0, to: text.len(), reason };
+        // Ours tells what is wrong, and where.
+        let written = Written::parse(text)?;
+        let parser = CronParser::builder().dom_and_dow(written.both_days).build();
+        let cron = parser.parse(text).map_err(|error| wrong(error.to_string()))?;
+        let hours = written.field(Unit::Hour).iter();
+        let hours = hours.map(|part| bits(Unit::Hour, *part)).fold(0, |a, b| a | b);
+        let all_hours = hours == bits(Unit::Hour, Part::Every { step: 1 });
+        let pattern = Self { cron: Box::new(cron), recurring: written.recurring, all_hours };
+        let never = "the calendar has no such day: this would never run";
+        pattern
+            .next(DateTime::constant(2000, 1, 1, 0, 0, 0, 0))
+            .ok_or_else(|| wrong(never.to_owned()))?;
         Ok(pattern)
-    }
-
-    fn new(written: &Written) -> Self {
-        let set =
-            |unit| written.field(unit).iter().map(|part| bits(unit, *part)).fold(0, |a, b| a | b);
-        Self {
-            seconds: set(Unit::Second),
-            minutes: set(Unit::Minute),
-            hours: set(Unit::Hour),
-            days: set(Unit::Day),
-            nearest: written
-                .field(Unit::Day)
-                .iter()
-                .map(|part| nearest(*part))
-                .fold(0, |a, b| a | b),
-            months: set(Unit::Month),
-            weekdays: set(Unit::Weekday),
-            both_days: written.both_days,
-            recurring: written.recurring,
-        }
     }
 
     /// Whether no hour is left out.
     pub(super) fn has_all_hours(&self) -> bool {
-        self.hours == bits(Unit::Hour, Part::Every { step: 1 })
+        self.all_hours
     }
 
-    /// The first date and time from `from` on, which is of whole seconds; `None` if there is none in
-    /// 400 years or before the year 10000.
+    /// The first date and time from `from` on, which is of whole seconds; `None` if there is none before
+    /// the year 5000.
     pub(super) fn next(&self, from: DateTime) -> Option<DateTime> {
-        let (mut date, mut time) = (from.date(), from.time());
-        for _ in 0..CALENDAR {
-            if !has(self.months, date.month()) {
-                date = date.last_of_month();
-            } else if self.has_day(date)
-                && let Some(time) = self.time_from(time)
-            {
-                return Some(date.to_datetime(time));
-            }
-            date = date.tomorrow().ok()?;
-            time = Time::midnight();
-        }
-        None
+        self.cron.find_next_occurrence(&from, true).ok()
     }
-
-    /// The first time of day from `from` on.
-    fn time_from(&self, from: Time) -> Option<Time> {
-        let (second, minute, hour) = (from.second(), from.minute(), from.hour());
-        let start = |bits| first(bits, 0);
-        if has(self.hours, hour) {
-            if has(self.minutes, minute)
-                && let Some(second) = first(self.seconds, second)
-            {
-                return Time::new(hour, minute, second, 0).ok();
-            }
-            if let Some(minute) = first(self.minutes, minute + 1) {
-                return Time::new(hour, minute, start(self.seconds)?, 0).ok();
-            }
-        }
-        let hour = first(self.hours, hour + 1)?;
-        Time::new(hour, start(self.minutes)?, start(self.seconds)?, 0).ok()
-    }
-
-    /// Whether the day is one of the pattern, in a month that is.
-    fn has_day(&self, date: Date) -> bool {
-        let (day, length) = (date.day(), date.days_in_month());
-        let of_month = has(self.days, day)
-            || (has(self.days, 0) && day == length)
-            || (self.nearest != 0 && self.is_nearest(date));
-        let weekday = date.weekday().to_sunday_zero_offset();
-        let of_group = |group: i8| has(self.weekdays, group * 7 + weekday);
-        let of_week = of_group(0)
-            || of_group((day - 1) / 7 + 1)
-            || (of_group(LAST_GROUP.cast_signed()) && day + 7 > length);
-        if self.both_days { of_month && of_week } else { of_month || of_week }
-    }
-
-    /// Whether the day is Monday to Friday and nearest to one that was asked for.
-    fn is_nearest(&self, date: Date) -> bool {
-        let (day, length) = (date.day(), date.days_in_month());
-        let weekday = date.weekday().to_sunday_zero_offset();
-        let last = match date.last_of_month().weekday().to_sunday_zero_offset() {
-            0 => length - 2,
-            6 => length - 1,
-            _ => length,
-        };
-        if self.nearest & LAST != 0 && day == last {
-            return true;
-        }
-        (1..=length).filter(|&asked| has(self.nearest, asked)).any(|asked| {
-            let nearest = match (weekday + asked - day).rem_euclid(7) {
-                0 if asked < length => asked + 1,
-                0 => asked - 2,
-                6 if asked > 1 => asked - 1,
-                6 => asked + 2,
-                _ => asked,
-            };
-            nearest == day
-        })
-    }
-}
-
-fn has(bits: u64, at: i8) -> bool {
-    bits >> at & 1 == 1
-}
-
-/// The first that is set from `from` on.
-fn first(bits: u64, from: i8) -> Option<i8> {
-    let rest = bits >> from << from;
-    (rest != 0).then(|| i8::try_from(rest.trailing_zeros()).ok()).flatten()
 }
 
 /// The set that a part stands for, without what [`nearest`] has.
@@ -173,13 +76,5 @@ pub(super) fn bits(unit: Unit, part: Part) -> u64 {
             all(from, to, 1) << (group * 7)
         }
         Part::LastWorkday | Part::Nearest(_) => 0,
-    }
-}
-
-fn nearest(part: Part) -> u64 {
-    match part {
-        Part::LastWorkday => LAST,
-        Part::Nearest(day) => 1 << day,
-        _ => 0,
     }
 }

@@ -2,6 +2,7 @@
 
 mod calendar;
 mod clocks;
+mod model;
 
 use jiff::{SignedDuration, ToSpan, civil::Weekday};
 use proptest::prelude::*;

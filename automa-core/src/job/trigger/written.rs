@@ -199,6 +199,12 @@ impl Written {
             *field =
                 piece.split(|c| c == ',').map(|part| read(unit, part)).collect::<Result<_, _>>()?;
         }
+        let days = &fields[Unit::Day as usize];
+        if days.contains(&Part::Last) && days.contains(&Part::LastWorkday) {
+            let reason = "ask for `L` or for `LW`, not for both".to_owned();
+            let (from, to) = (pieces[3].at, pieces[3].at + pieces[3].text.len());
+            return Err(PatternError { from, to, reason });
+        }
         // As crontab(5) has it: a star does not restrict, so that what the other says counts.
         let star = |piece: &Piece<'_>| piece.text.starts_with(['*', '?']);
         let both_days = plus || star(&pieces[3]) || star(&pieces[5]);

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use croner::Cron;
 use jiff::{SignedDuration, ToSpan, civil::DateTime};
 
-use super::{super::wall_clock, *};
+use super::{super::wall_clock, model::Model, *};
 
 /// With a time of day, and such that return.
 const DUE_ONCE: [&str; 7] = [
@@ -22,8 +21,8 @@ const RETURNING: [&str; 5] =
 
 /// What is due in minutes after `from` up to `to`, by looking at the clock in each of them.
 fn model(pattern: &str, zone: &TimeZone, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
-    let cron: Cron = pattern.parse().unwrap();
-    let matches = |time: DateTime| cron.is_time_matching(&time).unwrap();
+    let pattern_model = Model::parse(pattern);
+    let matches = |time: DateTime| pattern_model.next(time) == Some(time);
     let returning = RETURNING.contains(&pattern);
     let mut passed = zone.to_datetime(from);
     let mut due = Vec::new();
