@@ -245,6 +245,7 @@ fn sample(name: &Value) -> Value {
         "password" => json!("a long enough password"),
         "to" | "version" => json!(1),
         "trigger" => json!({ "type": "webhook" }),
+        "content_sha256" => json!("0".repeat(64)),
         _ => json!("somebody"),
     }
 }

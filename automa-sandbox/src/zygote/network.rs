@@ -39,8 +39,9 @@ const LOOPBACK: u32 = 1;
 
 /// The networks of a slot: its own empty one, and those of its sandboxes.
 pub(super) struct Networks {
-    /// Nothing can be reached in it, and nothing be left.
-    empty: OwnedFd,
+    /// Nothing can be reached in it, and nothing be left. `None` for who may not configure networks,
+    /// and so cannot ask which it is.
+    empty: Option<OwnedFd>,
     /// A new one with a loopback interface, for the next sandbox that is to have one: the most of what
     /// its start would have to wait for.
     spare: Option<Netlink>,
@@ -50,8 +51,9 @@ pub(super) struct Networks {
 
 impl Networks {
     /// Begins in the network that this process is in, which is empty.
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { empty: Netlink::open()?.namespace()?, spare: None, wanted: false })
+    pub(super) fn new() -> Self {
+        let empty = Netlink::open().ok().and_then(|netlink| netlink.namespace().ok());
+        Self { empty, spare: None, wanted: false }
     }
 
     /// Enters a new one with a loopback interface and nothing else.
@@ -75,12 +77,15 @@ impl Networks {
 
     /// Goes back to the empty one. What was left goes with the other, connections included.
     pub(super) fn leave(&self) -> nix::Result<()> {
-        setns(&self.empty, CloneFlags::CLONE_NEWNET)
+        match &self.empty {
+            Some(empty) => setns(empty, CloneFlags::CLONE_NEWNET),
+            None => unshare(CloneFlags::CLONE_NEWNET),
+        }
     }
 
     /// Makes the next one, if there was a sandbox that had one.
     pub(super) fn replenish(&mut self) -> nix::Result<()> {
-        if !self.wanted || self.spare.is_some() {
+        if !self.wanted || self.spare.is_some() || self.empty.is_none() {
             return Ok(());
         }
         // If that is not possible now, it is tried again when it is needed, and told.

@@ -97,7 +97,7 @@ fn settle(attach: Vec<OwnedFd>, shared: &Shared) -> Result<(Liveness, Networks),
         // A new user namespace begins with all capabilities again (capabilities(7)).
         identity::drop_future_rights().at(Stage::Capabilities, "in the slot")?;
     }
-    let networks = Networks::new().at(Stage::NetworkNamespace, "")?;
+    let networks = Networks::new();
     renew_ipc().at(Stage::CloneInit, "")?;
     sethostname(&shared.hostname).at(Stage::Hostname, "")?;
     sys::prctl(libc::PR_SET_DUMPABLE, 0).at(Stage::Start, "")?;
