@@ -53,7 +53,7 @@ impl Pattern {
     }
 }
 
-/// The set that a part stands for, without what [`nearest`] has.
+/// The set that a part stands for, without those nearest to a day.
 pub(super) fn bits(unit: Unit, part: Part) -> u64 {
     let (least, most) = unit.bounds();
     let all = |from: u8, to: u8, step: u8| {
