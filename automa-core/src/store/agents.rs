@@ -3,10 +3,9 @@
 //! every ten seconds; and `agent_means`: `(agent id, five minutes) -> their mean`. Times are numbers
 //! of minutes, or of five minutes, since 1970.
 
-use redb::WriteTransaction;
-
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::Table,
 };
@@ -51,12 +50,12 @@ impl Record for Mean {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    AGENTS.create(txn)?;
-    STATES.create(txn)?;
-    HISTORY.create(txn)?;
-    MINUTES.create(txn)?;
-    MEANS.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    AGENTS.create(tables)?;
+    STATES.create(tables)?;
+    HISTORY.create(tables)?;
+    MINUTES.create(tables)?;
+    MEANS.create(tables)
 }
 
 pub(crate) fn get(view: &impl View, id: AgentId) -> Result<Option<Agent>, StoreError> {

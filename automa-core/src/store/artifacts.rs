@@ -1,10 +1,9 @@
 //! Tables `artifacts`: `(execution id, number) -> a file that its script has left`; and
 //! `execution_artifacts`: `execution id -> how many, and what was left out`, where there are any.
 
-use redb::WriteTransaction;
-
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::Table,
 };
@@ -27,9 +26,9 @@ impl Record for Kept {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    ARTIFACTS.create(txn)?;
-    KEPT.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    ARTIFACTS.create(tables)?;
+    KEPT.create(tables)
 }
 
 pub(crate) fn kept(view: &impl View, id: ExecutionId) -> Result<Option<Kept>, StoreError> {

@@ -1,9 +1,8 @@
 //! Table `audit`: `audit id -> entry`, in the order in which things happened.
 
-use redb::WriteTransaction;
-
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::Table,
 };
@@ -21,8 +20,8 @@ impl Record for Entry {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    AUDIT.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    AUDIT.create(tables)
 }
 
 /// Adds an entry to the change that it tells of.

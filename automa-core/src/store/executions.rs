@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::{
     change::{Change, Snapshot, View},
     jobs,
+    migrate::Tables,
     record::{self, Record},
     table::{Index, Table},
 };
@@ -89,23 +90,22 @@ impl Record for Attempt {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    EXECUTIONS.create(txn)?;
-    WORK.create(txn)?;
-    REPORTS.create(txn)?;
-    RETRIES.create(txn)?;
-    ATTEMPTS.create(txn)?;
-    OPEN_BY_KEY.create(txn)?;
-    BY_STATE.create(txn)?;
-    BY_SCRIPT.create(txn)?;
-    BY_SCRIPT_AND_STATE.create(txn)?;
-    BY_REQUESTER.create(txn)?;
-    BY_DURATION.create(txn)?;
-    BY_JOB.create(txn)?;
-    BY_AGENT.create(txn)?;
-    OPEN_BY_JOB.create(txn)?;
-    txn.open_table(COUNTS)?;
-    Ok(())
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    EXECUTIONS.create(tables)?;
+    WORK.create(tables)?;
+    REPORTS.create(tables)?;
+    RETRIES.create(tables)?;
+    ATTEMPTS.create(tables)?;
+    OPEN_BY_KEY.create(tables)?;
+    BY_STATE.create(tables)?;
+    BY_SCRIPT.create(tables)?;
+    BY_SCRIPT_AND_STATE.create(tables)?;
+    BY_REQUESTER.create(tables)?;
+    BY_DURATION.create(tables)?;
+    BY_JOB.create(tables)?;
+    BY_AGENT.create(tables)?;
+    OPEN_BY_JOB.create(tables)?;
+    tables.create(COUNTS)
 }
 
 /// From format 1 to 2: finds executions by who asked and by duration.

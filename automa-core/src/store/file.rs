@@ -155,15 +155,15 @@ mod tests {
 
     use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
 
-    use super::*;
+    use super::{super::migrate::Tables, *};
 
     const TABLE: TableDefinition<u64, u64> = TableDefinition::new("numbers");
     const FIRST: Schema = Schema { steps: &[], tables: &[fill] };
     const SECOND: Schema = Schema { steps: &[double], tables: &[] };
     const STUCK: Schema = Schema { steps: &[stuck], tables: &[] };
 
-    fn fill(txn: &WriteTransaction) -> Result<(), StoreError> {
-        txn.open_table(TABLE)?.insert(1, 21)?;
+    fn fill(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        tables.txn.open_table(TABLE)?.insert(1, 21)?;
         Ok(())
     }
 

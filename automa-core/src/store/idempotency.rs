@@ -2,10 +2,10 @@
 //! `idempotency_expiry`: `(when it expires in ms, hash)`, by which old keys are found.
 
 use jiff::Timestamp;
-use redb::WriteTransaction;
 
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::{Index, Table},
 };
@@ -25,9 +25,9 @@ impl Record for Submitted {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    KEYS.create(txn)?;
-    EXPIRY.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    KEYS.create(tables)?;
+    EXPIRY.create(tables)
 }
 
 /// What was submitted with a key, unless that has expired.

@@ -7,10 +7,10 @@
 //! asked for at the same time is numbered from 1.
 
 use jiff::Timestamp;
-use redb::WriteTransaction;
 
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::{Index, Table},
 };
@@ -55,14 +55,14 @@ impl Record for PastSlot {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    JOBS.create(txn)?;
-    SCHEDULES.create(txn)?;
-    STATISTICS.create(txn)?;
-    SLOTS.create(txn)?;
-    DUE.create(txn)?;
-    BY_SCRIPT.create(txn)?;
-    HOOKS.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    JOBS.create(tables)?;
+    SCHEDULES.create(tables)?;
+    STATISTICS.create(tables)?;
+    SLOTS.create(tables)?;
+    DUE.create(tables)?;
+    BY_SCRIPT.create(tables)?;
+    HOOKS.create(tables)
 }
 
 pub(crate) fn get(view: &impl View, id: JobId) -> Result<Option<Job>, StoreError> {

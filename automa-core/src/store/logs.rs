@@ -4,11 +4,12 @@
 //! gone; and `execution_files_leaving`: executions of which files may be left that belong to nothing.
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::{Index, Table},
 };
@@ -57,13 +58,12 @@ impl Record for Removed {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    LOGS.create(txn)?;
-    REMOVED.create(txn)?;
-    BY_SCRIPT.create(txn)?;
-    LEAVING.create(txn)?;
-    txn.open_table(USE)?;
-    Ok(())
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    LOGS.create(tables)?;
+    REMOVED.create(tables)?;
+    BY_SCRIPT.create(tables)?;
+    LEAVING.create(tables)?;
+    tables.create(USE)
 }
 
 /// Notes that an execution has left a log, or how large that is now.

@@ -4,7 +4,7 @@
 //! ([`record`](super::record)): a step is needed only where keys, names or indexes of tables
 //! change.
 
-use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
+use redb::{Database, Key, ReadableDatabase, TableDefinition, TableError, Value, WriteTransaction};
 
 use crate::error::StoreError;
 
@@ -20,7 +20,23 @@ pub(super) struct Schema {
     /// `steps[0]` leads from format 1 to 2, and so on. Released steps never change.
     pub(super) steps: &'static [Step],
     /// Each creates the tables of one module if they are missing.
-    pub(super) tables: &'static [Step],
+    pub(super) tables: &'static [fn(&mut Tables<'_>) -> Result<(), StoreError>],
+}
+
+/// The tables of a store that is being opened.
+pub(crate) struct Tables<'a> {
+    pub(super) txn: &'a WriteTransaction,
+}
+
+impl Tables<'_> {
+    /// Makes a table if it is not there.
+    pub(crate) fn create<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'_, K, V>,
+    ) -> Result<(), StoreError> {
+        self.txn.open_table(table)?;
+        Ok(())
+    }
 }
 
 /// What this version reads and writes.
@@ -68,8 +84,12 @@ impl Schema {
         };
         let mut txn = database.begin_write()?;
         txn.set_quick_repair(true);
-        for step in self.steps.iter().skip(done).chain(self.tables) {
+        for step in self.steps.iter().skip(done) {
             step(&txn)?;
+        }
+        let mut tables = Tables { txn: &txn };
+        for create in self.tables {
+            create(&mut tables)?;
         }
         txn.open_table(META)?.insert(FORMAT, self.format())?;
         Ok(txn.commit()?)
@@ -113,14 +133,12 @@ mod tests {
     const FIRST: Schema = Schema { steps: &[], tables: &[create_old] };
     const THIRD: Schema = Schema { steps: &[add_one, convert], tables: &[create_new] };
 
-    fn create_old(txn: &WriteTransaction) -> Result<(), StoreError> {
-        txn.open_table(OLD)?;
-        Ok(())
+    fn create_old(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        tables.create(OLD)
     }
 
-    fn create_new(txn: &WriteTransaction) -> Result<(), StoreError> {
-        txn.open_table(NEW)?;
-        Ok(())
+    fn create_new(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        tables.create(NEW)
     }
 
     fn add_one(txn: &WriteTransaction) -> Result<(), StoreError> {

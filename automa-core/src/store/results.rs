@@ -1,9 +1,8 @@
 //! Table `execution_results`: `execution id -> what its script has left as its result`.
 
-use redb::WriteTransaction;
-
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::Table,
 };
@@ -16,8 +15,8 @@ impl Record for StoredResult {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    RESULTS.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    RESULTS.create(tables)
 }
 
 pub(crate) fn get(view: &impl View, id: ExecutionId) -> Result<Option<StoredResult>, StoreError> {

@@ -1,9 +1,8 @@
 //! Tables `retention`: `0 -> rules`, and `retention_scripts`: `script -> its own rules`.
 
-use redb::WriteTransaction;
-
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::Table,
 };
@@ -26,9 +25,9 @@ impl Record for ScriptRules {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    RULES.create(txn)?;
-    SCRIPTS.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    RULES.create(tables)?;
+    SCRIPTS.create(tables)
 }
 
 pub(crate) fn get(view: &impl View) -> Result<Rules, StoreError> {

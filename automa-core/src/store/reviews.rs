@@ -1,9 +1,8 @@
 //! Tables `script_approvals`: `(script id, number) -> approval`, and `review_rules`: `0 -> rules`.
 
-use redb::WriteTransaction;
-
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::Table,
 };
@@ -26,9 +25,9 @@ impl Record for ReviewRules {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    APPROVALS.create(txn)?;
-    RULES.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    APPROVALS.create(tables)?;
+    RULES.create(tables)
 }
 
 pub(crate) fn rules(view: &impl View) -> Result<ReviewRules, StoreError> {

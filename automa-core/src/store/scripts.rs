@@ -4,10 +4,9 @@
 
 use std::ops::ControlFlow;
 
-use redb::WriteTransaction;
-
 use super::{
     change::{Change, Snapshot, View},
+    migrate::Tables,
     record::{Record, read},
     table::{Index, Table},
 };
@@ -60,11 +59,11 @@ impl Record for Version {
     }
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    SCRIPTS.create(txn)?;
-    DELETED.create(txn)?;
-    VERSIONS.create(txn)?;
-    PURGED.create(txn)
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    SCRIPTS.create(tables)?;
+    DELETED.create(tables)?;
+    VERSIONS.create(tables)?;
+    PURGED.create(tables)
 }
 
 /// A script, unless it was deleted.

@@ -2,10 +2,11 @@
 //! id) -> ()`, so that those that have expired are found without reading the others.
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::Table,
 };
@@ -20,10 +21,9 @@ impl Record for Session {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    SESSIONS.create(txn)?;
-    txn.open_table(EXPIRY)?;
-    Ok(())
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    SESSIONS.create(tables)?;
+    tables.create(EXPIRY)
 }
 
 pub(crate) fn get(view: &impl View, id: SessionId) -> Result<Option<Session>, StoreError> {

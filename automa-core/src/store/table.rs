@@ -12,6 +12,7 @@ use redb::{
 
 use super::{
     change::{Change, Snapshot, View},
+    migrate::Tables,
     record::Record,
 };
 use crate::{
@@ -39,9 +40,8 @@ where
 
     /// Makes the table if it is not there. Every table is made when the store is opened, because
     /// reading from one that is missing is an error.
-    pub(crate) fn create(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
-        txn.open_table(self.definition)?;
-        Ok(())
+    pub(crate) fn create(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        tables.create(self.definition)
     }
 
     pub(crate) fn get(&self, view: &impl View, key: K) -> Result<Option<R>, StoreError> {
@@ -184,9 +184,8 @@ where
     }
 
     /// As [`Table::create`].
-    pub(crate) fn create(&self, txn: &WriteTransaction) -> Result<(), StoreError> {
-        txn.open_table(self.definition)?;
-        Ok(())
+    pub(crate) fn create(&self, tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        tables.create(self.definition)
     }
 
     pub(crate) fn insert(&self, change: &mut Change, key: K) -> Result<(), StoreError> {

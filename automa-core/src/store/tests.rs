@@ -8,13 +8,12 @@ mod lifecycle;
 
 use std::{future::Future, pin::Pin, sync::mpsc, task::Poll};
 
-use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Store,
     change::Change,
-    migrate::Schema,
+    migrate::{Schema, Tables},
     record::{Record, golden},
     table::Table,
 };
@@ -41,8 +40,8 @@ impl Note {
     }
 }
 
-fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    NOTES.create(txn)
+fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    NOTES.create(tables)
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //! `user_names`: usernames and e-mail addresses in lower case, to the user. One index holds both:
 //! an address has an `@`, and a username has none.
 
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
 
 use super::{
     change::{Change, View},
+    migrate::Tables,
     record::Record,
     table::Table,
 };
@@ -30,11 +31,10 @@ impl Record for Hash {
     const VERSION: u8 = 1;
 }
 
-pub(super) fn create(txn: &WriteTransaction) -> Result<(), StoreError> {
-    USERS.create(txn)?;
-    PASSWORDS.create(txn)?;
-    txn.open_table(NAMES)?;
-    Ok(())
+pub(super) fn create(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+    USERS.create(tables)?;
+    PASSWORDS.create(tables)?;
+    tables.create(NAMES)
 }
 
 /// Whether there is no user.
