@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ffi::CString, os::fd::OwnedFd};
 
+use zeroize::Zeroizing;
+
 use crate::{
     artifacts::CollectLimits,
     class::Class,
@@ -10,6 +12,7 @@ use crate::{
     interpreter::{self, Interpreter},
     limits::Bytes,
     policy::{Policy, Profile},
+    secret::{self, Delivery, Handed, Secret},
     terminal::TerminalSize,
     zygote::{self, plan::LIMITS},
 };
@@ -60,6 +63,7 @@ pub struct Command {
     args: Vec<String>,
     env: BTreeMap<String, String>,
     files: Vec<(String, u32, Vec<u8>)>,
+    secrets: Vec<Secret>,
     pub(crate) directories: Vec<DirectoryMount>,
     pub(crate) collect: Option<CollectLimits>,
     pub(crate) stdin: Stdin,
@@ -97,6 +101,7 @@ impl Command {
             args: Vec::new(),
             env: ENV.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             files: Vec::new(),
+            secrets: Vec::new(),
             directories: Vec::new(),
             collect: None,
             stdin: Stdin::Empty,
@@ -129,6 +134,19 @@ impl Command {
     /// says so. It counts against the limit on temporary files.
     pub fn file(mut self, name: impl Into<String>, mode: u32, content: impl Into<Vec<u8>>) -> Self {
         self.files.push((name.into(), mode & 0o777, content.into()));
+        self
+    }
+
+    /// Gives the program a secret under the name of a variable: at most [`MAX_SECRETS`](crate::MAX_SECRETS)
+    /// of them. It is in no argument and on no disk, and once the program runs, nobody but it has it
+    /// any more: see [`Delivery`].
+    pub fn secret(
+        mut self,
+        variable: impl Into<String>,
+        delivery: Delivery,
+        value: Zeroizing<Vec<u8>>,
+    ) -> Self {
+        self.secrets.push(Secret { variable: variable.into(), delivery, value });
         self
     }
 
@@ -179,7 +197,8 @@ impl Command {
         let waits = self.can_wait
             && matches!(self.stdout, Stdout::Piped | Stdout::Null)
             && interpreter::serves(&self.env, &ENV)
-            && interpreter::message(&prepared.args, &prepared.env).is_some();
+            && !self.secrets.iter().any(|secret| interpreter::reads(&secret.variable))
+            && interpreter::message(&prepared.args, &prepared.env, &prepared.secrets).is_some();
         let script = prepared.args.get(1).filter(|_| waits).cloned();
         let interpreter =
             script.map(|script| Interpreter { program: prepared.program.clone(), script, limits });
@@ -235,6 +254,7 @@ impl Command {
             }
             env.push(c_string("an environment variable", &format!("{name}={value}"))?);
         }
+        let secrets = secret::prepare(&self.secrets, &mut env)?;
         let directories = directory::targets(&self.directories)?;
         let files = self.files.iter().map(|(name, mode, content)| {
             if name.is_empty() || name.contains('/') || name == "." || name == ".." {
@@ -254,6 +274,7 @@ impl Command {
             args,
             env,
             files,
+            secrets,
             terminal,
             directories,
             writes_directories: self.writes_directories(),
@@ -276,6 +297,7 @@ pub(crate) struct Prepared {
     pub(crate) args: Vec<CString>,
     pub(crate) env: Vec<CString>,
     pub(crate) files: Vec<(CString, u32, Vec<u8>)>,
+    pub(crate) secrets: Vec<Handed>,
     /// Where directories of the host are shown.
     pub(crate) directories: Vec<CString>,
     /// Whether one of them can be written to.
@@ -285,9 +307,9 @@ pub(crate) struct Prepared {
 }
 
 /// Longest single argument or variable that Linux takes: `MAX_ARG_STRLEN`, `execve(2)`.
-const MAX_STRING: Bytes = Bytes::kib(128);
+pub(crate) const MAX_STRING: Bytes = Bytes::kib(128);
 
-fn c_string(what: &str, text: &str) -> Result<CString, Error> {
+pub(crate) fn c_string(what: &str, text: &str) -> Result<CString, Error> {
     if text.len() as u64 >= MAX_STRING.0 {
         let problem = format!("{what} is longer than {MAX_STRING}, the most that Linux passes on");
         return Err(Error::InvalidCommand(problem));

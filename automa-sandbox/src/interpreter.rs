@@ -13,7 +13,9 @@
 
 use std::{collections::BTreeMap, ffi::CString, time::Duration};
 
-use crate::zygote::plan::LIMITS;
+use zeroize::Zeroizing;
+
+use crate::{secret::Handed, zygote::plan::LIMITS};
 
 /// How long an interpreter waits for a script before its sandbox is prepared for any program: time in
 /// which its files may have been replaced, and its memory is of no use.
@@ -57,20 +59,31 @@ pub(crate) struct Interpreter {
 pub(crate) fn serves(env: &BTreeMap<String, String>, usual: &[(&str, &str)]) -> bool {
     let is = |(name, value): (&str, &str)| env.get(name).is_some_and(|it| it == value);
     let other = |name: &str| name != UNBUFFERED.0 && !usual.iter().any(|(usual, _)| *usual == name);
-    let read = |name: &str| READ_AT_START.iter().any(|prefix| name.starts_with(prefix));
     usual.iter().all(|pair| is(*pair))
         && is(UNBUFFERED)
-        && !env.keys().any(|name| other(name) && read(name))
+        && !env.keys().any(|name| other(name) && reads(name))
+}
+
+/// Whether a variable is read before the script.
+pub(crate) fn reads(variable: &str) -> bool {
+    READ_AT_START.iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// What a waiting interpreter is told: the number of arguments, these, and the environment, each
-/// ended by a zero. `None` when it is too long.
-pub(crate) fn message(args: &[CString], env: &[CString]) -> Option<Vec<u8>> {
-    let mut message = format!("{}\0", args.len()).into_bytes();
-    for string in args.iter().chain(env) {
-        message.extend_from_slice(string.as_bytes_with_nul());
-    }
-    Some(message).filter(|message| message.len() <= MAX_MESSAGE)
+/// ended by a zero; what is secret and no variable, it gets otherwise. `None` when it is too long.
+pub(crate) fn message(
+    args: &[CString],
+    env: &[CString],
+    secrets: &[Handed],
+) -> Option<Zeroizing<Vec<u8>>> {
+    let count = format!("{}\0", args.len());
+    let strings = args.iter().chain(env).map(CString::as_bytes_with_nul);
+    let strings = [count.as_bytes()].into_iter().chain(strings).chain(Handed::variables(secrets));
+    let len = strings.clone().map(<[u8]>::len).sum();
+    // Of its whole length from the start: what grows leaves copies behind.
+    let mut message = Zeroizing::new(Vec::with_capacity(len));
+    strings.for_each(|string| message.extend_from_slice(string));
+    (len <= MAX_MESSAGE).then_some(message)
 }
 
 #[cfg(test)]
@@ -109,8 +122,12 @@ mod tests {
     #[test]
     fn a_message_has_all_strings() {
         let c = |text: &str| CString::new(text).unwrap();
-        let message = |env: &str| message(&[c("python3"), c("x.py"), c("")], &[c(env)]);
-        assert_eq!(message("A=1").unwrap(), b"3\0python3\0x.py\0\0A=1\0");
+        let secrets = [
+            Handed::Variable(b"S=2\0".to_vec().into()),
+            Handed::Descriptor(b"elsewhere".to_vec().into()),
+        ];
+        let message = |env: &str| message(&[c("python3"), c("x.py"), c("")], &[c(env)], &secrets);
+        assert_eq!(**message("A=1").unwrap(), b"3\0python3\0x.py\0\0A=1\0S=2\0"[..]);
         assert_eq!(message(&"x".repeat(MAX_MESSAGE)), None);
     }
 }

@@ -126,6 +126,7 @@ mod rlimit;
 mod runtime;
 mod sampling;
 mod seccomp;
+mod secret;
 mod slots;
 mod stdio;
 mod supervisor;
@@ -152,6 +153,7 @@ pub use crate::{
     protection::{Feature, Protection, Status, UnknownFeature},
     report::{Exit, ExitReport, Outcome, Stage, Start, Step, Usage},
     runtime::Runtime,
+    secret::{Delivery, MAX_SECRETS},
     stdio::inherited_descriptor,
     terminal::{Keyboard, TerminalSize},
 };

@@ -7,8 +7,9 @@ use crate::sys;
 /// Lowers the limits that are the same for every payload. Set once in the zygote and inherited.
 pub(crate) fn lower_for_all() -> io::Result<()> {
     for (resource, value) in [
-        // No core files: they would carry a payload's memory, secrets included, to the host.
-        (libc::RLIMIT_CORE, 0),
+        // No core files: they would carry a payload's memory, secrets included, to the host. Where a
+        // program of the host takes them (core(5), `core_pattern`), 0 does not count, and 1 does.
+        (libc::RLIMIT_CORE, 1),
         // Locked memory cannot be reclaimed; 64 KiB is what cryptographic libraries lock.
         (libc::RLIMIT_MEMLOCK, 64 << 10),
         // POSIX message queues are kernel memory outside of most accounting.

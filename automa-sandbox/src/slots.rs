@@ -193,6 +193,7 @@ impl Slot {
             env: &[],
             tmpfs: &tmpfs,
             files: &[],
+            secrets: &[],
             collects: false,
             directories: &[],
             message: &[],

@@ -174,7 +174,9 @@ fn write_plan(
 ) -> Result<u64, Error> {
     let tmpfs = slot.tmpfs(limits);
     let interprets = waiting.is_some_and(|waiting| waiting.class.interpreter.is_some());
-    let message = interprets.then(|| interpreter::message(&prepared.args, &prepared.env)).flatten();
+    let message = interprets
+        .then(|| interpreter::message(&prepared.args, &prepared.env, &prepared.secrets))
+        .flatten();
     let fits = waiting.is_some_and(|waiting| waiting.tmpfs == tmpfs);
     let contents = Contents {
         program: &prepared.program,
@@ -182,9 +184,10 @@ fn write_plan(
         env: &prepared.env,
         tmpfs: if fits { c"" } else { &tmpfs },
         files: &prepared.files,
+        secrets: &prepared.secrets,
         collects: prepared.collects,
         directories: &prepared.directories,
-        message: message.as_deref().unwrap_or_default(),
+        message: message.as_ref().map_or(&[], |message| message),
         alarm: u32::try_from(limits.wall.as_secs() + INIT_PATIENCE).unwrap_or(u32::MAX),
         terminal: prepared.terminal.map(|size| (size.cols, size.rows)),
         limits: process_limits(host, limits, prepared.writes_directories),

@@ -21,8 +21,8 @@ use std::{
 pub(crate) use self::{
     files::{
         Filled, Mapping, attach_tree, change_dir, clone_tree, close, close_from, create_file,
-        duplicate, duplicate_to, filled, make_dir, mount_bind, mount_new, proc_supports, read_file,
-        remount, set_tree_flags, unshare_descriptors, write_file,
+        duplicate, duplicate_to, filled, give_back, make_dir, mount_bind, mount_new, proc_supports,
+        read_file, remount, sealed_file, set_tree_flags, unshare_descriptors, write_file,
     },
     gate::Gate,
     message::{Received, descriptor, receive, send},

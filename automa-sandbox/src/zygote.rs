@@ -69,6 +69,8 @@ pub(crate) const PARTS: &str = "/automa/job/parts";
 pub(crate) const WORK_DIR: &str = "/automa/job/work";
 /// Where directories of the host are shown.
 pub(crate) const DATA_DIR: &str = "/automa/job/data";
+/// Where secrets are that are given as files.
+pub(crate) const SECRET_DIR: &str = "/automa/job/secrets";
 /// Where the payload leaves files for its caller.
 pub(crate) const OUT_DIR: &str = "/automa/job/out";
 

@@ -109,7 +109,7 @@ impl Script {
         }
         let program = language.runtime.program();
         let mut command = command_of(Path::new("/usr/bin/prlimit"), User::Ordinary);
-        command.args(["--core=0", "--nofile=1024", "--", "setsid"]).arg(program);
+        command.args(["--core=1", "--nofile=1024", "--", "setsid"]).arg(program);
         command.arg(language.file()).args(&self.args).current_dir(&work).env_clear();
         command.envs(ENVIRONMENT).env("HOME", home.path()).envs(language.env.iter().copied());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

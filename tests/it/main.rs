@@ -29,6 +29,7 @@ mod probes;
 mod results;
 mod retention;
 mod run;
+mod secrets;
 mod serving;
 mod terminal;
 mod tree;

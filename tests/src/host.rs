@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
@@ -127,6 +128,42 @@ pub fn descendants(pid: u32) -> Vec<Process> {
         }
     }
     found
+}
+
+/// Whether the memory of a process holds `needle` anywhere. To an ordinary user, who may not look
+/// into what is confined, nothing does.
+///
+/// # Panics
+///
+/// When root may not look.
+#[must_use]
+pub fn memory_holds(pid: u32, needle: &[u8]) -> bool {
+    const PIECE: u64 = 1 << 20;
+    let Ok(maps) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return false };
+    let Ok(memory) = fs::File::open(format!("/proc/{pid}/mem")) else {
+        let root = nix::unistd::Uid::effective().is_root();
+        assert!(!root || Process::find(pid).is_none(), "the memory of {pid} cannot be read");
+        return false;
+    };
+    let overlap = needle.len() as u64 - 1;
+    let mut buffer = vec![0; usize::try_from(PIECE + overlap).unwrap()];
+    for line in maps.lines().filter(|line| line.contains(" r")) {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [start, end] = [start, end].map(|it| u64::from_str_radix(it, 16).unwrap());
+        // Of a plan, only what may have been written: the rest would come into being by reading it.
+        let end = if line.contains("memfd:automa-plan") { end.min(start + PIECE) } else { end };
+        let mut at = start;
+        while at < end {
+            let len = usize::try_from((end - at).min(PIECE + overlap)).unwrap();
+            // What the kernel shows there, such as the clock, cannot be read.
+            let read = memory.read_at(&mut buffer[..len], at).unwrap_or(0);
+            if memchr::memmem::find(&buffer[..read], needle).is_some() {
+                return true;
+            }
+            at += PIECE;
+        }
+    }
+    false
 }
 
 /// Control groups that the engines of a process have made, in all hierarchies.

@@ -8,6 +8,15 @@ use std::{
     ptr,
 };
 
+use nix::{
+    fcntl::{FcntlArg, SealFlag, fcntl},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        stat::{Mode, fchmod},
+        uio::pwrite,
+    },
+};
+
 use super::{check, check_long};
 
 /// Closes every descriptor from `first` on.
@@ -226,6 +235,37 @@ fn open_and_write(path: *const c_char, flags: i32, mode: u32, data: &[u8]) -> io
     }
     close(fd);
     result
+}
+
+/// Makes a memory file that only a descriptor leads to, and that nobody can change
+/// (`memfd_create(2)`, `F_ADD_SEALS`). The descriptor is at least `least`, and closed on exec.
+pub(crate) fn sealed_file(data: &[u8], least: RawFd) -> io::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let file = memfd_create(c"secret", flags)?;
+    let mut at = 0;
+    while at < data.len() {
+        // The offset stays where it is, for whoever reads.
+        at += pwrite(&file, &data[at..], at as libc::off_t)?;
+    }
+    // Whose it is does not matter: it can be opened again by its number, and not be run.
+    fchmod(&file, Mode::from_bits_truncate(0o444))?;
+    let seals = SealFlag::F_SEAL_WRITE
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    let fd = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    // SAFETY: a new descriptor, which is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives memory of a [`Mapping`], from its beginning, back to the kernel for all who share it
+/// (`madvise(2)`, `MADV_REMOVE`): it is zeros from then on. Callers read nothing of it afterwards.
+pub(crate) fn give_back(memory: &[u8]) {
+    let start = memory.as_ptr().cast_mut().cast();
+    // SAFETY: the range is mapped, as there is a reference to it, and nothing is read of it any more,
+    // as said above. Where it is no shared mapping, the call fails and does nothing.
+    let _ = unsafe { libc::madvise(start, memory.len(), libc::MADV_REMOVE) };
 }
 
 /// A memory file that is shared with another process, unmapped when dropped.

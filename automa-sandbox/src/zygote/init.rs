@@ -25,13 +25,14 @@ use nix::{
 use super::{
     Confinement, INSIDE_ID,
     network::{self, Network},
-    payload::{self, Task, Timeline},
+    payload::{self, SecretFds, Task, Timeline},
     plan::Plan,
     protocol::{Event, Exited, Mark, Order, Request},
     terminal,
 };
 use crate::{
     report::Stage,
+    secret::MAX_SECRETS,
     sys::{self, Ended, Gate, Mapping, Received, SignalInfo, Stack},
 };
 
@@ -174,6 +175,9 @@ fn supervise(start: &mut Start<'_>, marks: &Timeline) -> Step<Ended> {
         (_, false) => start_prepared(start, &plan, &setup)?,
         (_, true) => start_interpreter(start, marks, &failed)?,
     };
+    if let Some(plan) = plan.get() {
+        plan.forget();
+    }
     PAYLOAD.store(pid, Ordering::SeqCst);
     let early = EARLY.swap(0, Ordering::SeqCst);
     if early != 0 {
@@ -201,7 +205,8 @@ fn start_at_once<'a>(
     setup.marks.pass(Mark::JobMounted);
     sys::alarm(plan.alarm());
     let stdio = at_terminal(start.socket, plan, stdio)?;
-    setup.gate.open(task(plan, &stdio));
+    let secrets = secret_files(plan)?;
+    setup.gate.open(task(plan, &stdio, &secrets));
     // When this returns, the payload has exec'd, and our copies of its descriptors go.
     sys::spawn_sharing(start.stack, payload::run, setup).map_err(at(Stage::ClonePayload))
 }
@@ -235,9 +240,10 @@ fn start_prepared<'a>(
         furnish(plan, mounts, socket, setup.uid)?;
         sys::alarm(plan.alarm());
         let stdio = at_terminal(socket, plan, stdio)?;
-        gate.open(task(plan, &stdio));
+        let secrets = secret_files(plan)?;
+        gate.open(task(plan, &stdio, &secrets));
         // Ours, which the payload uses, have to stay until its exec.
-        Ok(Some(stdio))
+        Ok(Some((stdio, secrets)))
     });
     let (pid, armed) = started.map_err(at(Stage::ClonePayload))?;
     armed?;
@@ -273,13 +279,18 @@ fn start_interpreter(
     furnish(&plan, mounts, start.socket, start.uid)?;
     sys::alarm(plan.alarm());
     sys::set_file_ids(start.uid.unwrap_or(INSIDE_ID));
-    for (path, mode, data) in plan.files() {
-        sys::create_file(path, mode, data).map_err(at(Stage::Files))?;
-    }
+    payload::make_files(&plan).map_err(at(Stage::Files))?;
     sys::set_file_ids(if start.uid.is_some() { 0 } else { INSIDE_ID });
     marks.pass(Mark::FilesMade);
-    let fds = stdio.each_ref().map(AsRawFd::as_raw_fd);
-    sys::send(ours.as_fd(), plan.message(), &fds, 0).map_err(at(Stage::Exec))?;
+    let secrets = secret_files(&plan)?;
+    let mut fds = [0; Request::STDIO + MAX_SECRETS];
+    let mut count = 0;
+    for (place, fd) in fds.iter_mut().zip(stdio.iter().chain(secrets.iter().flatten())) {
+        *place = fd.as_raw_fd();
+        count += 1;
+    }
+    sys::send(ours.as_fd(), plan.message(), &fds[..count], 0).map_err(at(Stage::Exec))?;
+    plan.forget();
     Ok(pid)
 }
 
@@ -296,7 +307,8 @@ fn exec_interpreter(
     marks.pass(Mark::JobMounted);
     let gate = Gate::new();
     // The zygote's standard input is /dev/null, open for reading and writing.
-    gate.open(Task { plan: &plan, stdio: [0; 3], gate: Some(theirs.as_raw_fd()) });
+    let secrets = SecretFds::default();
+    gate.open(Task { plan: &plan, stdio: [0; 3], secrets, gate: Some(theirs.as_raw_fd()) });
     let setup = payload::Setup {
         uid: start.uid,
         network: start.network,
@@ -389,8 +401,20 @@ fn read<'a>(plan: &'a OnceCell<Plan<'a>>, memory: &'a mut Mapping, len: u64) -> 
     Ok(plan.get_or_init(|| read))
 }
 
-fn task<'a>(plan: &'a Plan<'a>, stdio: &[OwnedFd; 3]) -> Task<'a> {
-    Task { plan, stdio: stdio.each_ref().map(AsRawFd::as_raw_fd), gate: None }
+fn task<'a>(plan: &'a Plan<'a>, stdio: &[OwnedFd; 3], secrets: &SecretFiles) -> Task<'a> {
+    let stdio = stdio.each_ref().map(AsRawFd::as_raw_fd);
+    Task { plan, stdio, secrets: SecretFds::new(secrets), gate: None }
+}
+
+/// Files of secrets that are given as descriptors.
+type SecretFiles = [Option<OwnedFd>; MAX_SECRETS];
+
+fn secret_files(plan: &Plan<'_>) -> Step<SecretFiles> {
+    let mut files = [const { None }; MAX_SECRETS];
+    for (place, data) in files.iter_mut().zip(plan.descriptors()) {
+        *place = Some(sys::sealed_file(data, SecretFds::FIRST).map_err(at(Stage::Files))?);
+    }
+    Ok(files)
 }
 
 /// Waits for the payload and, on the way, for every orphan that was handed to pid 1.

@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     report::Stage,
+    secret::MAX_SECRETS,
     sys::{self, Gate},
 };
 
@@ -40,8 +41,35 @@ pub(super) struct Task<'a> {
     pub(super) plan: &'a Plan<'a>,
     /// Descriptors to become standard input, output and error.
     pub(super) stdio: [RawFd; 3],
-    /// One to become the next after them, which nothing but an interpreter that waits has.
+    /// Those of secrets, to become the next after them; all are greater than what they become.
+    pub(super) secrets: SecretFds,
+    /// One to become the next after standard error, which nothing but an interpreter that waits has.
     pub(super) gate: Option<RawFd>,
+}
+
+/// Descriptors of secrets, none of them lower than [`FIRST`](Self::FIRST).
+#[derive(Clone, Copy, Default)]
+pub(super) struct SecretFds {
+    fds: [RawFd; MAX_SECRETS],
+    count: usize,
+}
+
+impl SecretFds {
+    /// Above all numbers that they get in the program.
+    pub(super) const FIRST: RawFd = 64;
+
+    pub(super) fn new(fds: &[Option<OwnedFd>; MAX_SECRETS]) -> Self {
+        let mut new = Self::default();
+        for fd in fds.iter().flatten() {
+            new.fds[new.count] = fd.as_raw_fd();
+            new.count += 1;
+        }
+        new
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, RawFd> {
+        self.fds[..self.count].iter()
+    }
 }
 
 /// [`Marks`] that several processes with one memory write.
@@ -130,23 +158,24 @@ pub(super) const OOM_SCORE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
 fn become_program(setup: &Setup<'_>, task: &Task<'_>) -> Result<(), (Stage, io::Error)> {
     let at = |stage| move |error| (stage, error);
     setup.marks.pass(Mark::Passed);
-    let Task { plan, stdio, gate } = task;
+    let Task { plan, stdio, secrets, gate } = task;
     // The descriptors may be init's as well, which needs its own.
-    let beyond = stdio.iter().chain(gate).fold(2, |last, fd| last.max(*fd)) + 1;
+    let all = stdio.iter().chain(secrets.iter()).chain(gate);
+    let beyond = all.fold(2, |last, fd| last.max(*fd)) + 1;
     sys::unshare_descriptors(beyond as u32).map_err(at(Stage::Stdio))?;
     for (fd, target) in stdio.iter().zip(0..) {
         sys::duplicate_to(*fd, target).map_err(at(Stage::Stdio))?;
     }
-    if let Some(gate) = gate {
-        sys::duplicate_to(*gate, 3).map_err(at(Stage::Stdio))?;
+    let mut next = 3;
+    for fd in secrets.iter().chain(gate) {
+        sys::duplicate_to(*fd, next).map_err(at(Stage::Stdio))?;
+        next += 1;
     }
-    sys::close_from(if gate.is_some() { 4 } else { 3 }).map_err(at(Stage::Stdio))?;
+    sys::close_from(next as u32).map_err(at(Stage::Stdio))?;
     if plan.terminal().is_some() {
         sys::control_terminal(0).map_err(at(Stage::Terminal))?;
     }
-    for (path, mode, data) in plan.files() {
-        sys::create_file(path, mode, data).map_err(at(Stage::Files))?;
-    }
+    make_files(plan).map_err(at(Stage::Files))?;
     // After the files: the limit on file size is for the program, not for us.
     for (resource, value) in plan.limits() {
         sys::lower_limit(resource, value).map_err(at(Stage::Limits))?;
@@ -154,6 +183,17 @@ fn become_program(setup: &Setup<'_>, task: &Task<'_>) -> Result<(), (Stage, io::
     setup.marks.pass(Mark::FilesMade);
     Err((Stage::Exec, sys::execve(plan.program(), plan.argv(), plan.envp())))
 }
+
+/// Makes the files of a plan.
+pub(super) fn make_files(plan: &Plan<'_>) -> io::Result<()> {
+    if plan.has_secret_files() {
+        sys::make_dir(SECRETS, 0o700)?;
+    }
+    plan.files().try_for_each(|(path, mode, data)| sys::create_file(path, mode, data))
+}
+
+/// As [`SECRET_DIR`](super::SECRET_DIR).
+const SECRETS: &std::ffi::CStr = c"/automa/job/secrets";
 
 /// Makes the directories of the writable file system.
 fn make_directories() -> io::Result<()> {

@@ -18,8 +18,12 @@ use std::{
 };
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use zeroize::Zeroizing;
 
-use crate::sys::Mapping;
+use crate::{
+    secret::Handed,
+    sys::{self, Mapping},
+};
 
 /// Resource limits that differ from run to run, in the order of the header's words.
 pub(crate) const LIMITS: [u32; 5] = [
@@ -39,6 +43,8 @@ pub(crate) const CAPACITY: usize = 64 << 20;
 const MAGIC: u64 = u64::from_be_bytes(*b"automa/1");
 /// Set beside a terminal's size, which may be zero.
 const TERMINAL_WANTED: u64 = 1 << 32;
+/// Instead of the mode of a file: it is to be a descriptor.
+const DESCRIPTOR: u64 = 1 << 32;
 const WORD: usize = size_of::<u64>();
 
 /// Positions of the header's words.
@@ -57,7 +63,9 @@ mod word {
     pub(super) const TERMINAL: usize = 11;
     pub(super) const MESSAGE: usize = 12;
     pub(super) const MESSAGE_LEN: usize = 13;
-    pub(super) const LIMITS: usize = 14;
+    /// 0 for a plan without secrets, else 1 more than how many of them are files.
+    pub(super) const SECRETS: usize = 14;
+    pub(super) const LIMITS: usize = 15;
     pub(super) const COUNT: usize = LIMITS + super::LIMITS.len();
 }
 
@@ -70,6 +78,7 @@ pub(crate) struct Contents<'a> {
     pub(crate) tmpfs: &'a CStr,
     /// Absolute path, mode and content of files to make before the program starts.
     pub(crate) files: &'a [(CString, u32, Vec<u8>)],
+    pub(crate) secrets: &'a [Handed],
     /// Whether there is a directory for files that its caller is to have.
     pub(crate) collects: bool,
     /// Absolute paths at which the mounts are attached that come with the request.
@@ -134,17 +143,41 @@ impl AsRawFd for PlanFile {
 }
 
 impl Contents<'_> {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let variables = Handed::variables(self.secrets);
+        let own = self
+            .files
+            .iter()
+            .map(|(path, mode, data)| (path.as_c_str(), u64::from(*mode), data.as_slice()));
+        let secret = self.secrets.iter().filter_map(|secret| match secret {
+            Handed::Variable(_) => None,
+            Handed::File(path, data) => Some((path.as_c_str(), 0o400, data.as_slice())),
+            Handed::Descriptor(data) => Some((c"", DESCRIPTOR, data.as_slice())),
+        });
+        let all: Vec<_> = own.chain(secret).collect();
         let argv = word::COUNT;
         let envp = argv + self.args.len() + 1;
-        let files = envp + self.env.len() + 1;
-        let directories = files + self.files.len() * 4;
+        let files = envp + self.env.len() + variables.clone().count() + 1;
+        let directories = files + all.len() * 4;
         let mut words = vec![0u64; directories + self.directories.len()];
-        let mut bytes = Vec::new();
         let base = words.len() * WORD;
+        // As large as it can become: what grows leaves copies behind.
+        let strings = self.args.iter().chain(self.env).chain(self.directories);
+        let strings = strings.map(|string| string.as_bytes_with_nul().len()).sum::<usize>();
+        let in_files = all.iter().map(|(path, _, data)| path.count_bytes() + 1 + data.len());
+        let most = base
+            + self.program.count_bytes()
+            + self.tmpfs.count_bytes()
+            + self.message.len()
+            + strings
+            + variables.clone().map(<[u8]>::len).sum::<usize>()
+            + in_files.sum::<usize>()
+            + 3;
+        let mut block = Zeroizing::new(Vec::with_capacity(most));
+        block.resize(base, 0);
         let mut append = |data: &[u8]| {
-            let at = base + bytes.len();
-            bytes.extend_from_slice(data);
+            let at = block.len();
+            block.extend_from_slice(data);
             at as u64
         };
         words[word::MAGIC] = MAGIC;
@@ -153,7 +186,7 @@ impl Contents<'_> {
         words[word::ENVP] = (envp * WORD) as u64;
         words[word::TMPFS] = append(self.tmpfs.to_bytes_with_nul());
         words[word::FILES] = (files * WORD) as u64;
-        words[word::FILE_COUNT] = self.files.len() as u64;
+        words[word::FILE_COUNT] = all.len() as u64;
         words[word::ALARM] = u64::from(self.alarm);
         words[word::COLLECTS] = u64::from(self.collects);
         words[word::DIRECTORIES] = (directories * WORD) as u64;
@@ -163,25 +196,31 @@ impl Contents<'_> {
             .map_or(0, |(cols, rows)| TERMINAL_WANTED | u64::from(cols) << 16 | u64::from(rows));
         words[word::MESSAGE] = append(self.message);
         words[word::MESSAGE_LEN] = self.message.len() as u64;
+        if !self.secrets.is_empty() {
+            let files = self.secrets.iter().filter(|it| matches!(it, Handed::File(..)));
+            words[word::SECRETS] = 1 + files.count() as u64;
+        }
         words[word::LIMITS..word::COUNT].copy_from_slice(&self.limits);
         for (slot, string) in words[argv..].iter_mut().zip(self.args) {
             *slot = append(string.as_bytes_with_nul());
         }
-        for (slot, string) in words[envp..].iter_mut().zip(self.env) {
-            *slot = append(string.as_bytes_with_nul());
+        let env = self.env.iter().map(CString::as_bytes_with_nul).chain(variables);
+        for (slot, string) in words[envp..].iter_mut().zip(env) {
+            *slot = append(string);
         }
         for (entry, target) in words[directories..].iter_mut().zip(self.directories) {
             *entry = append(target.as_bytes_with_nul());
         }
-        for (entry, (path, mode, data)) in words[files..].chunks_exact_mut(4).zip(self.files) {
-            entry[0] = append(path.as_bytes_with_nul());
-            entry[1] = u64::from(*mode);
+        for (entry, (path, mode, data)) in words[files..].chunks_exact_mut(4).zip(all) {
+            entry[0] = append(path.to_bytes_with_nul());
+            entry[1] = mode;
             entry[2] = append(data);
             entry[3] = data.len() as u64;
         }
         append(&[0]);
-        let mut block: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        block.append(&mut bytes);
+        for (place, word) in block.chunks_exact_mut(WORD).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
         block
     }
 }
@@ -342,12 +381,37 @@ impl<'a> Plan<'a> {
 
     /// Files to make: path (NUL-terminated), mode, content.
     pub(crate) fn files(&self) -> impl Iterator<Item = (*const c_char, u32, &[u8])> {
-        let bytes = &*self.block;
+        let files = self.all_files().filter(|(_, mode, _)| *mode != DESCRIPTOR);
+        files.map(|(path, mode, data)| {
+            (self.block.as_ptr().wrapping_add(path).cast(), mode as u32, data)
+        })
+    }
+
+    /// What is in files that are nothing but descriptors: from 3 on, in their order.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = &[u8]> {
+        let files = self.all_files().filter(|(_, mode, _)| *mode == DESCRIPTOR);
+        files.map(|(_, _, data)| data)
+    }
+
+    /// Where the path begins, mode, content.
+    fn all_files(&self) -> impl Iterator<Item = (usize, u64, &[u8])> {
         let count = self.word(word::FILE_COUNT).unwrap_or(0);
         (0..count).filter_map(|index| self.file_entry(index)).map(|[path, mode, data, len]| {
-            let path = bytes.as_ptr().wrapping_add(path as usize).cast();
-            (path, mode as u32, &bytes[data as usize..(data + len) as usize])
+            (path as usize, mode, &self.block[data as usize..(data + len) as usize])
         })
+    }
+
+    /// Whether secrets are among the files.
+    pub(crate) fn has_secret_files(&self) -> bool {
+        self.word(word::SECRETS).is_some_and(|word| word > 1)
+    }
+
+    /// Forgets everything, if there are secrets, so that nobody else has them while the program runs:
+    /// neither the processes that share this memory nor the server. Nothing of it may be read afterwards.
+    pub(crate) fn forget(&self) {
+        if self.word(word::SECRETS).is_some_and(|word| word > 0) {
+            sys::give_back(self.block);
+        }
     }
 }
 
@@ -379,6 +443,11 @@ mod tests {
             env: &[c("A=1")],
             tmpfs: c"size=1",
             files: &[(c("/x"), 0o644, b"hello".to_vec()), (c("/empty"), 0o755, Vec::new())],
+            secrets: &[
+                Handed::Variable(b"S=2\0".to_vec().into()),
+                Handed::File(c("/s"), b"in a file".to_vec().into()),
+                Handed::Descriptor(b"at a number".to_vec().into()),
+            ],
             collects: true,
             directories: &[c("/data/a"), c("/data/b")],
             message: b"told",
@@ -387,6 +456,7 @@ mod tests {
             limits: [64, UNLIMITED, 3, UNLIMITED, UNLIMITED],
         }
         .encode()
+        .to_vec()
     }
 
     #[test]
@@ -402,7 +472,10 @@ mod tests {
         let limits: Vec<_> = plan.limits().collect();
         assert_eq!(limits, [(libc::RLIMIT_NOFILE, 64), (libc::RLIMIT_CPU, 3)]);
         let files: Vec<_> = plan.files().map(|(_, mode, data)| (mode, data.to_vec())).collect();
-        assert_eq!(files, [(0o644, b"hello".to_vec()), (0o755, Vec::new())]);
+        let expected: [(u32, &[u8]); 3] = [(0o644, b"hello"), (0o755, b""), (0o400, b"in a file")];
+        assert_eq!(files, expected.map(|(mode, data)| (mode, data.to_vec())));
+        assert_eq!(plan.descriptors().collect::<Vec<_>>(), [b"at a number"]);
+        assert!(plan.has_secret_files());
         // The tables are pointers into the mapping now, ended by a null.
         let base = plan.block.as_ptr() as u64;
         let argv = plan.word(word::ARGV).unwrap() as usize / WORD;
@@ -426,6 +499,7 @@ mod tests {
                 env: &[],
                 tmpfs: c"",
                 files: &files,
+                secrets: &[],
                 collects: false,
                 directories: &[],
                 message: &[],
@@ -439,6 +513,19 @@ mod tests {
             let mut mapping = Mapping::new(&shared, CAPACITY).unwrap();
             assert!(mapping.bytes_mut()[..len].iter().all(|&byte| byte == 0));
         }
+    }
+
+    #[test]
+    fn a_plan_with_secrets_can_be_forgotten_while_it_is_shared() {
+        let block = sample();
+        let file = PlanFile::new().unwrap();
+        file.file.write_all_at(&block, 0).unwrap();
+        let shared = file.file.try_clone().unwrap().into();
+        let mut memory = Mapping::new(&shared, CAPACITY).unwrap();
+        Plan::read(&mut memory, block.len() as u64).unwrap().forget();
+        let mut left = vec![1; block.len()];
+        file.file.read_exact_at(&mut left, 0).unwrap();
+        assert!(left.iter().all(|&byte| byte == 0));
     }
 
     proptest! {

@@ -27,12 +27,13 @@ def wait():
     sys.modules["__main__"] = main
 
     gate.send(b"ready")
-    message, rights, _, _ = gate.recvmsg(1 << 20, 128)
+    message, rights, _, _ = gate.recvmsg(1 << 20, 160)
     if not message:
         os._exit(1)
     gate.close()
     received = rights[0][2]
-    for target in range(3):
+    # Input, output and error, then secrets: each has a higher number than it gets.
+    for target in range(len(received) // 4):
         descriptor = int.from_bytes(received[target * 4 : target * 4 + 4], sys.byteorder)
         os.dup2(descriptor, target)
         os.close(descriptor)

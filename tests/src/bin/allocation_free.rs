@@ -10,8 +10,8 @@ use std::{
 };
 
 use automa_sandbox::{
-    CollectLimits, Command, DirectoryMount, Egress, Engine, EngineConfig, Error, Network, Outcome,
-    Policy, Runtime, Start, Stdout, TerminalSize,
+    CollectLimits, Command, Delivery, DirectoryMount, Egress, Engine, EngineConfig, Error, Network,
+    Outcome, Policy, Runtime, Start, Stdout, TerminalSize,
 };
 
 struct NotInside;
@@ -81,6 +81,12 @@ async fn all() -> Result<bool, Error> {
     let egress = Egress::to(["a.example:443".parse().expect("it is one")]);
     let with_network =
         |command: Command| command.policy(Policy::script().network(Network::Allow(egress.clone())));
+    let with_secrets = |command: Command| {
+        let all = [Delivery::Variable, Delivery::File, Delivery::Descriptor].into_iter();
+        all.zip(["A", "B", "C"]).fold(command, |command, (delivery, name)| {
+            command.secret(name, delivery, b"value".to_vec().into())
+        })
+    };
     let at_terminal = |command: Command| {
         let terminal = Stdout::Terminal(TerminalSize::default());
         command.policy(Policy::terminal()).stdout(terminal)
@@ -90,6 +96,7 @@ async fn all() -> Result<bool, Error> {
         right &= run(&engine, start, with_pipes).await?;
         right &= run(&engine, start, with_network).await?;
         right &= run(&engine, start, at_terminal).await?;
+        right &= run(&engine, start, with_secrets).await?;
     }
     Ok(right)
 }
