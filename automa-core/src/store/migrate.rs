@@ -14,13 +14,16 @@ const FORMAT: &str = "format";
 /// Part of bringing a store to the current format.
 pub(super) type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
+/// Makes the tables of a module that are not there.
+pub(super) type Create = fn(&mut Tables<'_>) -> Result<(), StoreError>;
+
 /// The tables of this version, and the way there from each older one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schema {
     /// `steps[0]` leads from format 1 to 2, and so on. Released steps never change.
     pub(super) steps: &'static [Step],
     /// Each creates the tables of one module if they are missing.
-    pub(super) tables: &'static [fn(&mut Tables<'_>) -> Result<(), StoreError>],
+    pub(super) tables: &'static [Create],
 }
 
 /// The tables of a store that is being opened.
