@@ -12,7 +12,7 @@
 //! | [`event`], [`health`] | what has just been written; whether everything works |
 //! | [`page`] | lists in pages, continued by a cursor |
 //! | [`retention`], [`disk`] | how long things are kept; what they take |
-//! | [`id`], [`clock`] | identifiers in order of creation; time and randomness as parameters |
+//! | [`id`], [`clock`], [`address`] | identifiers in order of creation; time and randomness as parameters; networks |
 //!
 //! Everything is done through an [`Automa`] on behalf of an [`Actor`](actor::Actor):
 //!
@@ -32,6 +32,7 @@
 //! ```
 
 pub mod actor;
+pub mod address;
 pub mod agent;
 pub mod audit;
 mod automa;

@@ -20,7 +20,7 @@ use poem_openapi::{
 };
 
 pub(crate) use self::token::{ACCESS_SECONDS, Keys};
-use crate::problem::Problem;
+use crate::{client_address::client_address, problem::Problem};
 
 /// Someone who is signed in, and on whose behalf a request is done.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ fn unfinished() -> Problem {
 pub(crate) fn client(request: &Request, origin: Origin) -> Client {
     Client {
         origin,
-        address: request.remote_addr().as_socket_addr().map(|address| address.ip().to_string()),
+        address: client_address(request).map(|address| address.to_string()),
         agent: request.header(header::USER_AGENT).map(ToOwned::to_owned),
     }
 }

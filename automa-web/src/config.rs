@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use automa_core::{Automa, Builder};
+use automa_core::{Automa, Builder, address::Network};
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
 /// Settings of `automa serve`.
@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) max_agents: usize,
     /// Bytes that have to be free for data, if not the usual.
     pub(crate) least_free_disk: Option<u64>,
+    /// Proxies that are believed from which address a request came to them.
+    pub(crate) trusted_proxies: Vec<Network>,
 }
 
 /// Fewest bytes of a key that is given: what HMAC-SHA-256 makes full use of (RFC 7518, 3.2).
@@ -122,6 +124,7 @@ mod tests {
             max_running_per_user: None,
             max_agents: 16,
             least_free_disk: None,
+            trusted_proxies: Vec::new(),
         }
     }
 

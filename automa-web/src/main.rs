@@ -5,6 +5,7 @@ mod assets;
 mod auth;
 mod blocking;
 mod cli;
+mod client_address;
 mod config;
 mod docs;
 mod filters;

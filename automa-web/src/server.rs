@@ -24,6 +24,7 @@ use secrecy::ExposeSecret as _;
 use crate::{
     api, assets,
     auth::Keys,
+    client_address::TrustedProxies,
     config::{Config, KeyError},
     docs,
     lifecycle::{Signals, Stop},
@@ -86,6 +87,7 @@ async fn serve_opened(
     let (told, stop) = Stop::new();
     let app =
         app(automa.clone(), keys, stop).map_err(|error| ServeError::Document(error.to_string()))?;
+    let app = app.data(TrustedProxies::new(&config.trusted_proxies));
     let end = async {
         signals.next().await;
         tracing::info!("stopping: a second signal stops at once");

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use automa_core::address::Network;
 use automa_sandbox::Bytes;
 use clap::Parser as _;
 use secrecy::SecretString;
@@ -46,6 +47,10 @@ pub(crate) struct Args {
     /// hundredth of it unless told, at least 256M, but not more than a tenth
     #[arg(long, env = "AUTOMA_LEAST_FREE_DISK", value_name = "SIZE")]
     least_free_disk: Option<Bytes>,
+    /// A proxy, or a network of them, that is believed from which address a request came to it; may be
+    /// given several times
+    #[arg(long = "trusted-proxy", env = "AUTOMA_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
+    trusted_proxies: Vec<Network>,
     /// What the server's own log has, such as `info` or `debug,hyper=warn`
     #[arg(long, env = "AUTOMA_LOG", default_value = "info,poem=warn", value_name = "FILTER")]
     log: String,
@@ -78,6 +83,7 @@ pub(crate) fn main(args: Args) -> ExitCode {
         max_running_per_user: args.max_running_per_user.map(usize::from),
         max_agents: args.max_agents.into(),
         least_free_disk: args.least_free_disk.map(|bytes| bytes.0),
+        trusted_proxies: args.trusted_proxies,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = match runtime {
