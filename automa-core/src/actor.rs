@@ -1,10 +1,10 @@
 //! Who acts, and what they may do: the one place that decides.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::UserId;
+use crate::{api_key::KeyInUse, id::UserId};
 
 /// What a user may do, from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,8 +73,9 @@ pub enum Origin {
     Embedder,
 }
 
-/// Something that an operation needs to be allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Something that an operation needs to be allowed. Its number is stored: add at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Permission {
     /// Reading scripts and their versions.
@@ -99,11 +100,13 @@ pub enum Permission {
     ReadAgents,
     /// Creating and changing agents, starting and stopping them, and talking to them.
     WriteAgents,
+    /// Changing what is one's own: API keys among it. For people alone, and never a scope of a key.
+    ManageAccount,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ReadScripts,
         Self::WriteScripts,
         Self::ReadExecutions,
@@ -115,15 +118,37 @@ impl Permission {
         Self::ManageSettings,
         Self::ReadAgents,
         Self::WriteAgents,
+        Self::ManageAccount,
     ];
+
+    /// Its name in the API, as a scope of keys.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadScripts => "read_scripts",
+            Self::WriteScripts => "write_scripts",
+            Self::ReadExecutions => "read_executions",
+            Self::Execute => "execute",
+            Self::ReadJobs => "read_jobs",
+            Self::WriteJobs => "write_jobs",
+            Self::ReadAudit => "read_audit",
+            Self::ManageUsers => "manage_users",
+            Self::ManageSettings => "manage_settings",
+            Self::ReadAgents => "read_agents",
+            Self::WriteAgents => "write_agents",
+            Self::ManageAccount => "manage_account",
+        }
+    }
 
     /// The least role that has it.
     #[must_use]
     pub fn least_role(self) -> Role {
         match self {
-            Self::ReadScripts | Self::ReadExecutions | Self::ReadJobs | Self::ReadAgents => {
-                Role::Viewer
-            }
+            Self::ReadScripts
+            | Self::ReadExecutions
+            | Self::ReadJobs
+            | Self::ReadAgents
+            | Self::ManageAccount => Role::Viewer,
             Self::WriteScripts | Self::Execute | Self::WriteJobs | Self::WriteAgents => {
                 Role::Operator
             }
@@ -147,18 +172,56 @@ impl fmt::Display for Permission {
             Self::ManageSettings => "change settings",
             Self::ReadAgents => "read agents",
             Self::WriteAgents => "change agents",
+            Self::ManageAccount => "change what is their own",
         })
     }
 }
 
-/// An actor's role does not allow something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{article} {role} may not {permission}", article = .role.article())]
+/// An actor may not do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Forbidden {
     /// The actor's role.
     pub role: Role,
-    /// What it lacks.
+    /// What it would have needed.
     pub permission: Permission,
+    /// Why it is not allowed.
+    pub lack: Lack,
+}
+
+/// What an actor lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lack {
+    /// A role that may.
+    Role,
+    /// The scope of the API key of this name.
+    Scope(String),
+    /// The API key of this name is for chosen scripts.
+    Scripts(String),
+    /// The API key of this name is no person, who alone may.
+    Person(String),
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { role, permission, lack } = self;
+        match lack {
+            Lack::Role => write!(f, "{} {role} may not {permission}", role.article()),
+            Lack::Scope(key) => write!(
+                f,
+                "the API key `{key}` may not {permission}: `{}` is not one of its scopes",
+                permission.name()
+            ),
+            Lack::Scripts(key) => write!(
+                f,
+                "the API key `{key}` is for chosen scripts, which it may read and run, and for \
+                 nothing else"
+            ),
+            Lack::Person(key) => {
+                write!(f, "this is for people who sign in, and not for the API key `{key}`")
+            }
+        }
+    }
 }
 
 /// On whose behalf an operation is done.
@@ -172,31 +235,68 @@ pub struct Actor {
     pub role: Role,
     /// By which way.
     pub origin: Origin,
+    /// The API key that was shown, which leaves a part of what the role may.
+    pub key: Option<Arc<KeyInUse>>,
 }
 
 impl Actor {
     /// The embedding program, which may do everything; `name` is for the audit log.
     #[must_use]
     pub fn embedder(name: impl Into<String>) -> Self {
-        Self { user: None, name: name.into(), role: Role::Admin, origin: Origin::Embedder }
+        Self {
+            user: None,
+            name: name.into(),
+            role: Role::Admin,
+            origin: Origin::Embedder,
+            key: None,
+        }
     }
 
     /// A user who came by `origin`.
     #[must_use]
     pub fn user(user: UserId, name: impl Into<String>, role: Role, origin: Origin) -> Self {
-        Self { user: Some(user), name: name.into(), role, origin }
+        Self { user: Some(user), name: name.into(), role, origin, key: None }
     }
 
-    /// Allows what the actor's role has, and nothing else. The first line of every operation.
+    /// How the audit log names it: with the API key that was shown.
+    pub(crate) fn label(&self) -> String {
+        match &self.key {
+            None => self.name.clone(),
+            Some(key) => format!("{} (key {})", self.name, key.name),
+        }
+    }
+
+    /// Allows what the actor's role has, and of an API key its scope, and nothing else. The first line
+    /// of every operation.
     ///
     /// # Errors
     ///
     /// [`Forbidden`].
     pub fn require(&self, permission: Permission) -> Result<(), Forbidden> {
-        if self.role >= permission.least_role() {
-            Ok(())
+        let lack = if self.role < permission.least_role() {
+            Some(Lack::Role)
         } else {
-            Err(Forbidden { role: self.role, permission })
+            self.key.as_ref().and_then(|key| key.lack(permission))
+        };
+        match lack {
+            None => Ok(()),
+            Some(lack) => Err(Forbidden { role: self.role, permission, lack }),
+        }
+    }
+
+    /// As [`require`](Self::require), for what is of no script: a key for chosen ones may not.
+    ///
+    /// # Errors
+    ///
+    /// [`Forbidden`].
+    pub fn require_every_script(&self, permission: Permission) -> Result<(), Forbidden> {
+        self.require(permission)?;
+        match &self.key {
+            Some(key) if key.scope.scripts.is_some() => {
+                let lack = Lack::Scripts(key.name.clone());
+                Err(Forbidden { role: self.role, permission, lack })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -217,6 +317,18 @@ mod tests {
         let viewer = Actor { role: Role::Viewer, ..Actor::embedder("test") };
         let refused = viewer.require(Permission::WriteScripts).unwrap_err();
         assert_eq!(refused.to_string(), "a viewer may not change scripts");
+    }
+
+    /// Scopes are stored: if this fails, a permission was not added at the end.
+    #[test]
+    fn a_permission_keeps_its_number_and_has_one_name() {
+        let mut names = std::collections::BTreeSet::new();
+        for (number, permission) in Permission::ALL.into_iter().enumerate() {
+            assert_eq!(postcard::to_stdvec(&permission).unwrap(), [u8::try_from(number).unwrap()]);
+            let json = serde_json::to_value(permission).unwrap();
+            assert_eq!(json, permission.name());
+            assert!(names.insert(permission.name()));
+        }
     }
 
     #[test]

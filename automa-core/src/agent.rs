@@ -431,7 +431,7 @@ impl<'a> Agents<'a> {
         blocking::run(move || {
             let json = new.check()?;
             store.look(|view| {
-                script::find_seen(view, sight, new.script)?;
+                script::find_seen(view, &sight, new.script)?;
                 let (_, version) = script::find_for_schedule(view, new.script, new.version)?;
                 execution::by_schema(&version, new.parameters.clone(), None)?;
                 Ok(json)

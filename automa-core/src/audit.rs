@@ -7,7 +7,7 @@ use crate::{
     Automa, Result,
     actor::{Actor, Origin, Permission},
     clock::Clock,
-    id::{AgentId, AuditId, ExecutionId, JobId, ScriptId, SessionId, UserId},
+    id::{AgentId, ApiKeyId, AuditId, ExecutionId, JobId, ScriptId, SessionId, UserId},
     page::{Page, PageRequest},
     script::Status,
     store,
@@ -115,6 +115,14 @@ pub enum Action {
         /// Whether they have to.
         required: bool,
     },
+    /// An API key was created.
+    ApiKeyCreated(ApiKeyId),
+    /// What an API key may do was changed, or whether it is accepted.
+    ApiKeyChanged(ApiKeyId),
+    /// An API key was removed.
+    ApiKeyDeleted(ApiKeyId),
+    /// An API key was refused this often within a minute: it was off, had expired, or came from elsewhere.
+    ApiKeyRefused(ApiKeyId, u64),
 }
 
 impl Entry {
@@ -123,7 +131,7 @@ impl Entry {
         Self {
             id: AuditId::generate(clock),
             at: clock.now(),
-            actor: actor.name.clone(),
+            actor: actor.label(),
             user: actor.user,
             origin: actor.origin,
             action,
@@ -172,6 +180,7 @@ mod tests {
         let (user, session) = (UserId::generate(&clock), SessionId::generate(&clock));
         let job = JobId::generate(&clock);
         let agent = AgentId::generate(&clock);
+        let key = ApiKeyId::generate(&clock);
         let actions = [
             Action::ScriptCreated(script),
             Action::ScriptChanged(script),
@@ -207,6 +216,10 @@ mod tests {
             Action::AgentTold(agent),
             Action::ScriptVersionApproved(script, 2),
             Action::ReviewRulesChanged { required: true },
+            Action::ApiKeyCreated(key),
+            Action::ApiKeyChanged(key),
+            Action::ApiKeyDeleted(key),
+            Action::ApiKeyRefused(key, 3),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::{
     actor::Actor,
     agent::{self, Agents, Supervisor},
+    api_key::{ApiKeys, Keyring, Uses},
     audit::Audit,
     blocking,
     clock::{Clock, SystemClock},
@@ -28,6 +29,7 @@ use crate::{
     session::Sessions,
     setup::{Setup, Token},
     store::{Compaction, Store},
+    tally::{self, Tally},
     user::{Passwords, Users},
 };
 
@@ -45,7 +47,9 @@ pub struct Automa {
     sweeper: Option<Arc<Sweeper>>,
     packer: Option<Arc<Packer>>,
     scheduler: Option<Arc<Scheduler>>,
+    tally: Option<Arc<Tally>>,
     pub(crate) hook_key: Arc<HookKey>,
+    pub(crate) key_uses: Arc<Uses>,
     /// Where data is kept, if not in memory.
     pub(crate) directory: Option<PathBuf>,
     /// Removed with the last handle.
@@ -168,6 +172,7 @@ impl Builder {
         automa.runner = Some(runner);
         automa.supervisor = Some(Arc::new(supervisor));
         automa.scheduler = Some(Arc::new(Scheduler::start(automa.clone())));
+        automa.tally = Some(Arc::new(Tally::start(automa.clone())));
         Ok(automa)
     }
 
@@ -200,7 +205,9 @@ impl Builder {
             sweeper: None,
             packer: None,
             scheduler: None,
+            tally: None,
             hook_key: Arc::new(HookKey::new(self.directory.clone())),
+            key_uses: Arc::default(),
             directory: self.directory,
             temporary: None,
         })
@@ -266,6 +273,18 @@ impl Automa {
     #[must_use]
     pub fn users<'a>(&'a self, actor: &'a Actor) -> Users<'a> {
         Users::new(self, actor)
+    }
+
+    /// API keys, on behalf of `actor`.
+    #[must_use]
+    pub fn api_keys<'a>(&'a self, actor: &'a Actor) -> ApiKeys<'a> {
+        ApiKeys::new(self, actor)
+    }
+
+    /// Who acts by an API key.
+    #[must_use]
+    pub fn keyring(&self) -> Keyring<'_> {
+        Keyring::new(self)
     }
 
     /// Scripts and their versions, on behalf of `actor`.
@@ -395,6 +414,12 @@ impl Automa {
         }
         if let Some(packer) = &self.packer {
             packer.stop().await;
+        }
+        if let Some(tally) = &self.tally {
+            tally.stop().await;
+        }
+        if let Err(error) = tally::write(self).await {
+            tracing::warn!(%error, "what was counted within the last minute is lost");
         }
         self.store.shutdown().await;
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     actor::Forbidden,
+    api_key::Refusal,
     execution::{Shortage, State, log::LogError},
     page::InvalidCursor,
     script::Status,
@@ -82,6 +83,9 @@ pub enum Error {
     /// Nobody has this name with this password; which of both is wrong is not told.
     #[error("the name or the password is wrong")]
     WrongPassword,
+    /// The API key is not accepted.
+    #[error(transparent)]
+    WrongKey(#[from] Refusal),
     /// The session was ended or has expired.
     #[error("the session has ended; sign in again")]
     SessionEnded,

@@ -16,7 +16,7 @@ use tokio::sync::{
 
 use crate::{
     execution::State,
-    id::{AgentId, ExecutionId, JobId, ScriptId, SessionId, UserId},
+    id::{AgentId, ApiKeyId, ExecutionId, JobId, ScriptId, SessionId, UserId},
 };
 
 /// Something that happened and is already stored.
@@ -40,6 +40,8 @@ pub enum Event {
     },
     /// An agent was created, changed, removed, or came to another state.
     AgentChanged(AgentId),
+    /// An API key was created, changed or removed.
+    ApiKeyChanged(ApiKeyId),
     /// This many events are missing here, because the subscriber was too slow or the store failed:
     /// anything may have changed.
     Missed(u64),

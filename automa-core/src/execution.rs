@@ -281,7 +281,7 @@ impl<'a> Executions<'a> {
         let (sight, user) = (Sight::of(self.actor), self.actor.user);
         self.automa.store.look(|view| {
             let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
-            let seen = is_seen(view, sight, user, &execution)?;
+            let seen = is_seen(view, &sight, user, &execution)?;
             if seen { Ok(execution) } else { Err(not_found(id)) }
         })
     }
@@ -304,7 +304,7 @@ impl<'a> Executions<'a> {
             let mut page = store::executions::list(view, &filter, now, &page)?;
             let mut hidden = Vec::new();
             for execution in &page.items {
-                if !is_seen(view, sight, user, execution)? {
+                if !is_seen(view, &sight, user, execution)? {
                     hidden.push(execution.id);
                 }
             }
@@ -361,7 +361,7 @@ impl<'a> Executions<'a> {
         let find = move |view: &Snapshot| {
             let mut ran = find_program(view, id)?;
             let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
-            if !is_seen(view, sight, user, &execution)? {
+            if !is_seen(view, &sight, user, &execution)? {
                 return Err(not_found(id));
             }
             let Some((script, number)) = execution.script else { return Ok(ran) };
@@ -545,13 +545,16 @@ impl<'a> Executions<'a> {
 /// for who started them.
 fn is_seen(
     view: &impl View,
-    sight: Sight,
+    sight: &Sight,
     user: Option<UserId>,
     execution: &Execution,
 ) -> Result<bool> {
+    if !sight.reaches(execution.script.map(|(script, _)| script)) {
+        return Ok(false);
+    }
     let Some((script, _)) = execution.script else { return Ok(true) };
     let theirs = user.is_some() && execution.user == user;
-    Ok(theirs || sight == Sight::All || !script::is_hidden(view, sight, script)?)
+    Ok(theirs || sight.is_of_all() || !script::is_hidden(view, sight, script)?)
 }
 
 /// What an execution runs.

@@ -203,6 +203,8 @@ ids! {
     AgentId, "the id of an agent";
     /// Names an execution.
     ExecutionId, "the id of an execution";
+    /// Names an API key. It is no secret: who knows it proves nothing.
+    ApiKeyId, "the id of an API key";
     /// Names an entry of the audit log.
     AuditId, "the id of an audit entry";
 }

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`script`], [`execution`], [`job`], [`agent`] | the nouns of the domain, and what can be done with them |
 //! | [`user`], [`setup`], [`session`] | who may sign in, how the first comes to be, who is signed in |
+//! | [`api_key`] | what programs show in place of a password |
 //! | [`actor`], [`audit`] | who does something, whether they may, and what is remembered of it |
 //! | [`store`], [`error`] | one file that holds everything, one way to write it, and what can fail |
 //! | [`event`], [`health`] | what has just been written; whether everything works |
@@ -34,6 +35,7 @@
 pub mod actor;
 pub mod address;
 pub mod agent;
+pub mod api_key;
 pub mod audit;
 mod automa;
 mod blocking;
@@ -51,6 +53,7 @@ pub mod script;
 pub mod session;
 pub mod setup;
 pub mod store;
+mod tally;
 pub mod user;
 
 pub use crate::{

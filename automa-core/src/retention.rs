@@ -108,7 +108,7 @@ impl<'a> Retention<'a> {
     pub fn of_script(&self, id: ScriptId) -> Result<ScriptRules> {
         self.actor.require(Permission::ReadScripts)?;
         self.automa.store.look(|view| {
-            script::find_seen(view, Sight::of(self.actor), id)?;
+            script::find_seen(view, &Sight::of(self.actor), id)?;
             Ok(store::retention::of_script(view, id)?)
         })
     }
@@ -125,7 +125,7 @@ impl<'a> Retention<'a> {
         let (action, sight) = (Action::ScriptRetentionChanged(id), Sight::of(self.actor));
         let entry = Entry::new(&*self.automa.clock, self.actor, action);
         let change = move |change: &mut Change| {
-            script::find_seen(change, sight, id)?;
+            script::find_seen(change, &sight, id)?;
             store::retention::put_of_script(change, id, &rules)?;
             Ok(store::audit::add(change, &entry)?)
         };

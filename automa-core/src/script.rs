@@ -16,6 +16,8 @@ mod starter;
 mod status;
 mod trash;
 
+use std::ops::ControlFlow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +55,7 @@ use crate::{
     page::{Page, PageRequest},
     store::{
         self,
-        change::{Change, View},
+        change::{Change, Snapshot, View},
     },
 };
 
@@ -204,7 +206,7 @@ impl<'a> Scripts<'a> {
         let problems = self.problems(&new.clone().version(id, 0, author.clone(), now)).await;
         let changed = Entry::new(clock, self.actor, Action::ScriptChanged(id));
         let change = move |change: &mut Change| {
-            let (old, newest) = diff::find_to_change(change, sight, id, read)?;
+            let (old, newest) = diff::find_to_change(change, &sight, id, read)?;
             let visibility = new.visibility.unwrap_or(old.visibility);
             if visibility != old.visibility && !sight.owns(&old) {
                 let reason = "is for its owner and admins to change";
@@ -256,7 +258,7 @@ impl<'a> Scripts<'a> {
         let now = clock.now();
         let entry = Entry::new(clock, self.actor, Action::ScriptStatusChanged(id, status));
         let change = move |change: &mut Change| {
-            let old = find_seen(change, sight, id)?;
+            let old = find_seen(change, &sight, id)?;
             if old.status == status {
                 return Ok(old);
             }
@@ -276,7 +278,33 @@ impl<'a> Scripts<'a> {
     /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
     pub fn get(&self, id: ScriptId) -> Result<Script> {
         self.actor.require(Permission::ReadScripts)?;
-        self.automa.store.look(|view| find_seen(view, self.sight(), id))
+        self.automa.store.look(|view| find_seen(view, &self.sight(), id))
+    }
+
+    /// The only script of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`]; [`Error::NotFound`]; [`Error::Invalid`] when several have the name; and the
+    /// store's.
+    pub async fn named(&self, name: &str) -> Result<Script> {
+        self.actor.require(Permission::ReadScripts)?;
+        let (sight, name) = (self.sight(), name.to_owned());
+        let find = move |view: &Snapshot| {
+            let mut found = Vec::new();
+            store::scripts::each(view, None, |script| {
+                if script.name == name && sight.sees(&script) {
+                    found.push(script);
+                }
+                Ok(if found.len() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            })?;
+            if found.len() > 1 {
+                let reason = format!("several scripts are called `{name}`: tell the id of one");
+                return Err(Error::Invalid(vec![FieldError::new("script", reason)]));
+            }
+            found.pop().ok_or_else(|| Error::NotFound { kind: "script", id: name.clone() })
+        };
+        self.automa.store.read(find).await
     }
 
     /// Scripts, newest first.
@@ -296,7 +324,7 @@ impl<'a> Scripts<'a> {
     pub async fn version(&self, id: ScriptId, number: u32) -> Result<Version> {
         self.actor.require(Permission::ReadScripts)?;
         let sight = self.sight();
-        let find = move |view: &_| Ok(find_version(view, sight, id, Some(number))?.1);
+        let find = move |view: &_| Ok(find_version(view, &sight, id, Some(number))?.1);
         self.automa.store.read(find).await
     }
 
@@ -309,7 +337,7 @@ impl<'a> Scripts<'a> {
         self.actor.require(Permission::ReadScripts)?;
         let sight = self.sight();
         let list = move |view: &_| {
-            find_seen(view, sight, id)?;
+            find_seen(view, &sight, id)?;
             Ok(store::scripts::versions(view, id, &page)?)
         };
         self.automa.store.read(list).await
@@ -327,7 +355,7 @@ pub(crate) fn find(view: &impl View, id: ScriptId) -> Result<Script> {
 }
 
 /// A script that was not deleted and is there for whoever looks.
-pub(crate) fn find_seen(view: &impl View, sight: Sight, id: ScriptId) -> Result<Script> {
+pub(crate) fn find_seen(view: &impl View, sight: &Sight, id: ScriptId) -> Result<Script> {
     let script = store::scripts::get(view, id)?.filter(|script| sight.sees(script));
     script.ok_or_else(|| not_found(id))
 }
@@ -335,7 +363,7 @@ pub(crate) fn find_seen(view: &impl View, sight: Sight, id: ScriptId) -> Result<
 /// A script that is there for whoever looks, with one of its versions, the newest unless told.
 pub(crate) fn find_version(
     view: &impl View,
-    sight: Sight,
+    sight: &Sight,
     id: ScriptId,
     number: Option<u32>,
 ) -> Result<(Script, Version)> {
@@ -373,7 +401,7 @@ fn with_version(
 }
 
 /// Whether a script, also one that was deleted, is not for whoever looks.
-pub(crate) fn is_hidden(view: &impl View, sight: Sight, id: ScriptId) -> Result<bool> {
+pub(crate) fn is_hidden(view: &impl View, sight: &Sight, id: ScriptId) -> Result<bool> {
     let script = store::scripts::get(view, id)?;
     let deleted = || Ok::<_, Error>(store::scripts::get_deleted(view, id)?.map(|it| it.script));
     let script = if script.is_some() { script } else { deleted()? };

@@ -283,7 +283,8 @@ impl<'a> Sessions<'a> {
     async fn refuse<T>(&self, name: &str, client: Client) -> Result<T> {
         // Nobody has proven to be a user: this is the name that was tried.
         let name = line(name, 64);
-        let nobody = Actor { user: None, name, role: Role::Viewer, origin: client.origin };
+        let nobody =
+            Actor { user: None, name, role: Role::Viewer, origin: client.origin, key: None };
         let mut entry = Entry::new(&*self.automa.clock, &nobody, Action::SignInRefused);
         entry.address = client.address;
         let change = move |change: &mut Change| Ok::<_, Error>(store::audit::add(change, &entry)?);

@@ -12,6 +12,7 @@
 //! decide, and then make one change that contains everything that belongs together.
 
 pub(crate) mod agents;
+pub(crate) mod api_keys;
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod change;

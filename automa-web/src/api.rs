@@ -1,6 +1,7 @@
 //! The API under `/api/v1`: wire types and thin handlers. What they do is done in core.
 
 mod agents;
+mod api_keys;
 pub(crate) mod artifacts;
 mod auth;
 mod body;
@@ -42,6 +43,8 @@ enum Tag {
     Jobs,
     /// Scripts that are kept running
     Agents,
+    /// What programs show in place of a password
+    ApiKeys,
     /// What is kept, for how long, and what it takes
     Disk,
 }
@@ -57,6 +60,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         scripts::ScriptsApi,
         scripts::ReviewsApi,
         executions::ExecutionsApi,
+        executions::ExecuteApi,
         artifacts::ArtifactsApi,
         logs::LogsApi,
         logs::FindApi,
@@ -64,6 +68,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         retention::RetentionApi,
         preview::PreviewApi,
         jobs::JobsApi,
+        api_keys::ApiKeysApi,
     );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")

@@ -1,4 +1,4 @@
-//! Who is calling: a bearer token of a program, or the cookies of a browser.
+//! Who is calling: a bearer token or an API key of a program, or the cookies of a browser.
 
 pub(crate) mod cookie;
 mod token;
@@ -6,7 +6,8 @@ mod token;
 use automa_core::{
     Automa, Error,
     actor::{Actor, Origin},
-    id::SessionId,
+    api_key,
+    id::{ApiKeyId, SessionId},
     session::{Client, SignedIn},
     user::User,
 };
@@ -22,22 +23,45 @@ use poem_openapi::{
 pub(crate) use self::token::{ACCESS_SECONDS, Keys};
 use crate::{client_address::client_address, problem::Problem};
 
+/// Carries an API key, where `Authorization` is not to.
+const X_API_KEY: &str = "x-api-key";
+
 /// Someone who is signed in, and on whose behalf a request is done.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) user: User,
     pub(crate) actor: Actor,
     /// By which they are; its end is theirs.
-    pub(crate) session: SessionId,
+    pub(crate) by: By,
+}
+
+/// What somebody is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Session(SessionId),
+    Key(ApiKeyId),
 }
 
 impl Caller {
+    /// Who sent this as a bearer: an access token, or an API key.
+    pub(crate) fn of_bearer(request: &Request, bearer: &str) -> Result<Self, Problem> {
+        if bearer.starts_with(api_key::PREFIX) {
+            Self::of_key(request, bearer)
+        } else {
+            Self::of_token(request, bearer, Origin::Api)
+        }
+    }
+
+    /// For whom an API key acts.
+    fn of_key(request: &Request, key: &str) -> Result<Self, Problem> {
+        let address = client_address(request);
+        let (user, actor) = automa(request)?.keyring().resume(&key.into(), address)?;
+        let by = actor.key.as_ref().map(|key| By::Key(key.id)).ok_or_else(unfinished)?;
+        Ok(Self { user, actor, by })
+    }
+
     /// Who holds an access token.
-    pub(crate) fn of_token(
-        request: &Request,
-        token: &str,
-        origin: Origin,
-    ) -> Result<Self, Problem> {
+    fn of_token(request: &Request, token: &str, origin: Origin) -> Result<Self, Problem> {
         let ended = || Problem::unauthorized("the access token is not valid, or no longer");
         let session = keys(request)?.session(token).ok_or_else(ended)?;
         Self::of_session(request, session, origin)?.ok_or_else(ended)
@@ -50,21 +74,30 @@ impl Caller {
         origin: Origin,
     ) -> Result<Option<Self>, Problem> {
         match automa(request)?.sessions().resume(session, origin) {
-            Ok((user, actor)) => Ok(Some(Self { user, actor, session })),
+            Ok((user, actor)) => Ok(Some(Self { user, actor, by: By::Session(session) })),
             Err(Error::SessionEnded) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Who calls the API: by the `Authorization` header, else by the cookie of a page.
+    /// Who calls the API: by the header `Authorization` or `X-API-Key`, else by the cookie of a page. A
+    /// header that is wrong is refused, whatever else there is.
     pub(crate) fn of_api(request: &Request) -> Result<Self, Problem> {
-        let origin = match request.header(header::AUTHORIZATION) {
-            Some(_) => Origin::Api,
-            None => Origin::Web,
-        };
+        let headers = request.headers();
+        let (bearers, keys) = (headers.get_all(header::AUTHORIZATION), headers.get_all(X_API_KEY));
+        if bearers.iter().count() + keys.iter().count() > 1 {
+            return Err(Problem::unauthorized("send one of `Authorization` and `X-API-Key`, once"));
+        }
+        if let Some(key) = keys.iter().next() {
+            return Self::of_key(request, key.to_str().unwrap_or_default());
+        }
+        let by_header = bearers.iter().next().is_some();
         match access_token(request)? {
-            Some(token) => Self::of_token(request, &token, origin),
-            None => Err(Problem::unauthorized("sign in first, at `POST /api/v1/auth/login`")),
+            Some(token) if by_header => Self::of_bearer(request, &token),
+            Some(token) => Self::of_token(request, &token, Origin::Web),
+            None => Err(Problem::unauthorized(
+                "sign in first, at `POST /api/v1/auth/login`, or send an API key",
+            )),
         }
     }
 }
@@ -108,14 +141,19 @@ pub(crate) fn client(request: &Request, origin: Origin) -> Client {
     }
 }
 
-/// Whoever calls the API: by one of the two schemes that are described below.
+/// Whoever calls the API: by one of the schemes that are described below.
 #[derive(Debug)]
 pub(crate) struct Auth(Caller);
 
-/// An access token, from signing in.
+/// An access token, from signing in, or an API key.
 #[derive(SecurityScheme)]
-#[oai(ty = "bearer", bearer_format = "JWT")]
+#[oai(ty = "bearer", bearer_format = "JWT or sk-…")]
 struct Bearer(#[expect(dead_code, reason = "only described")] auth::Bearer);
+
+/// An API key.
+#[derive(SecurityScheme)]
+#[oai(ty = "api_key", key_in = "header", key_name = "X-API-Key")]
+struct Key(#[expect(dead_code, reason = "only described")] auth::ApiKey);
 
 /// The access token of a browser that signed in on a page.
 #[derive(SecurityScheme)]
@@ -133,7 +171,7 @@ impl Auth {
     }
 }
 
-/// Not derived: of two schemes, the derived one tells why the last did not do, whatever was wrong
+/// Not derived: of several schemes, the derived one tells why the last did not do, whatever was wrong
 /// with the one that was used.
 impl<'a> ApiExtractor<'a> for Auth {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
@@ -143,11 +181,12 @@ impl<'a> ApiExtractor<'a> for Auth {
 
     fn register(registry: &mut Registry) {
         Bearer::register(registry);
+        Key::register(registry);
         Cookie::register(registry);
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        [Bearer::security_schemes(), Cookie::security_schemes()].concat()
+        [Bearer::security_schemes(), Key::security_schemes(), Cookie::security_schemes()].concat()
     }
 
     async fn from_request(

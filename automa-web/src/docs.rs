@@ -60,7 +60,18 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
          at `POST /api/v1/auth/refresh`.",
     ),
     ("wrong-password", "401", "Name and password do not match any account."),
-    ("forbidden", "403", "Your role does not allow this. An administrator can change it."),
+    (
+        "wrong-key",
+        "401",
+        "The API key is not accepted: it is no key, was deleted, is off, has expired, or is not accepted \
+         from this address. The detail says which.",
+    ),
+    (
+        "forbidden",
+        "403",
+        "Your role does not allow this, which an administrator can change; or the scopes of the API key \
+         do not, which its owner can.",
+    ),
     ("wrong-token", "403", "The setup link is not the one that the server printed."),
     ("cross-origin", "403", "A page of another site asked for a change. Only Automa's own may."),
     ("not-found", "404", "There is nothing of this id or at this address."),

@@ -16,7 +16,7 @@ use automa_core::{
         Execution, Follow, ResultValue,
         log::{Cut, Ending, LogReader, Window},
     },
-    id::{ExecutionId, SessionId},
+    id::ExecutionId,
 };
 use automa_sandbox::Stream as Stdio;
 use bytes::Bytes;
@@ -24,7 +24,14 @@ use flate2::{Compression, write::GzEncoder};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 pub(crate) use self::socket::execution_socket;
-use crate::{auth::Caller, blocking, filters::grouped, lifecycle::Stop, problem::Problem, range};
+use crate::{
+    auth::{By, Caller},
+    blocking,
+    filters::grouped,
+    lifecycle::Stop,
+    problem::Problem,
+    range,
+};
 
 /// Something that happened to an execution that is followed.
 #[derive(Debug)]
@@ -62,7 +69,7 @@ pub(crate) fn follow(
     stop: Stop,
 ) -> Result<impl Stream<Item = LogEvent> + Send + 'static, Problem> {
     let actor = caller.actor.clone();
-    let over = signed_out(automa.clone(), caller.session);
+    let over = signed_out(automa.clone(), caller.by);
     let follow = automa.executions(&actor).follow((id, attempt))?;
     let (automa, next) = (automa.clone(), from.max(1));
     let following = Following { automa, actor, id, follow, next, only };
@@ -179,17 +186,21 @@ pub(crate) fn gzip(
     })
 }
 
-/// Waits for the end of a session.
-async fn signed_out(automa: Automa, session: SessionId) {
+/// Waits for the end of a session, or of what an API key is good for.
+async fn signed_out(automa: Automa, by: By) {
     let mut events = automa.events();
-    let is_over = || automa.sessions().resume(session, Origin::Api).is_err();
+    let is_over = || match by {
+        By::Session(session) => automa.sessions().resume(session, Origin::Api).is_err(),
+        By::Key(key) => !automa.keyring().is_good(key).unwrap_or(false),
+    };
     // It may have ended since whoever follows was let in.
     if is_over() {
         return;
     }
     while let Some(event) = events.next().await {
         match event {
-            Event::SessionEnded(ended) if ended == session => return,
+            Event::SessionEnded(ended) if by == By::Session(ended) => return,
+            Event::ApiKeyChanged(changed) if by == By::Key(changed) && is_over() => return,
             Event::Missed(_) if is_over() => return,
             _ => {}
         }

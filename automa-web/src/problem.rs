@@ -217,6 +217,10 @@ impl From<Error> for Problem {
                 Self::new(StatusCode::UNAUTHORIZED, "wrong-password", "Wrong name or password")
                     .detail(&error)
             }
+            Error::WrongKey(_) => {
+                Self::new(StatusCode::UNAUTHORIZED, "wrong-key", "API key not accepted")
+                    .detail(&error)
+            }
             Error::SessionEnded => Self::of_status(StatusCode::UNAUTHORIZED).detail(&error),
             Error::WrongToken => {
                 Self::new(StatusCode::FORBIDDEN, "wrong-token", "Wrong setup link").detail(&error)

@@ -2,6 +2,7 @@
 
 mod executions;
 mod jobs;
+mod keys;
 mod people;
 mod scripts;
 mod setup;

@@ -146,6 +146,26 @@ async fn agents(tour: &mut Tour, client: &Client, script: &str) {
     tour.call(client, Method::DELETE, &agent, nothing).await;
 }
 
+/// API keys, and what they are for.
+async fn tour_keys(tour: &mut Tour, client: &Client) {
+    let (get, nothing) = (Method::GET, Value::Null);
+    let keys = "/api/v1/api-keys".to_owned();
+    let body = json!({
+        "name": "ci", "scopes": ["execute", "read_executions"], "networks": ["127.0.0.0/8", "::1"],
+        "expires_at": "2099-01-01T00:00:00Z", "enabled": true,
+    });
+    let made = tour.call(client, Method::POST, &keys, body.clone()).await;
+    let key = client.with_token(made["key"].as_str().unwrap());
+    let code = json!({ "language": "bash", "source": "echo one" });
+    tour.call(&key, Method::POST, "/api/v1/execute", code).await;
+    let path = format!("{keys}/{}", id(&made));
+    for path in [keys.clone(), format!("{keys}?all=true&limit=5"), path.clone()] {
+        tour.call(client, get.clone(), &path, nothing.clone()).await;
+    }
+    tour.call(client, Method::PUT, &path, body).await;
+    tour.call(client, Method::DELETE, &path, nothing).await;
+}
+
 /// All that a list of executions can be asked for.
 const FILTERS: &str = "?state=succeeded&state=failed&requested_by=admin&min_wall_ms=0\
     &script_id=0197c1a0-5f00-7000-8000-00000000002b&created_from=2026-01-01T00:00:00Z\
@@ -280,6 +300,7 @@ fn every_operation_answers_as_described() {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;
         }
         tour_jobs(&mut tour, &client, &script).await;
+        tour_keys(&mut tour, &client).await;
         let retention = v1("settings/retention");
         for path in [retention.clone(), format!("{script}/retention"), v1("disk")] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;

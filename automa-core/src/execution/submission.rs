@@ -198,6 +198,7 @@ impl Executions<'_> {
         let NewExecution { program, parameters, limits, network, dispatch, .. } = new;
         let submission = match program {
             Program::Code { language, source } => {
+                self.actor.require_every_script(Permission::Execute)?;
                 if dispatch.concurrency_key.is_some() {
                     return Err(no_concurrency());
                 }
@@ -216,8 +217,8 @@ impl Executions<'_> {
                 let sight = Sight::of(self.actor);
                 let find = move |view: &Snapshot| {
                     let (script, version) = match &claim {
-                        None => script::find_to_run(view, sight, id, version)?,
-                        Some(_) => find_unattended(view, sight, id, version)?,
+                        None => script::find_to_run(view, &sight, id, version)?,
+                        Some(_) => find_unattended(view, &sight, id, version)?,
                     };
                     let (parameters, json) = by_schema(&version, parameters, json)?;
                     let (limits, rules) = (limits.over(version.limits), &version.dispatch);
@@ -264,6 +265,9 @@ impl Executions<'_> {
         let find = move |view: &Snapshot| {
             let before = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
             let mut work = store::executions::work(view, id)?.ok_or_else(|| not_found(id))?;
+            if !sight.reaches(before.script.map(|(script, _)| script)) {
+                return Err(not_found(id));
+            }
             if let Some(parameters) = &parameters {
                 work.parameters = Some(parameters::check(parameters).map_err(Error::Invalid)?);
             }
@@ -274,7 +278,7 @@ impl Executions<'_> {
             };
             let mut turn = Turn::new(&asked, &DispatchRules::default(), now);
             if let Some((script, number)) = before.script {
-                let (_, version) = script::find_to_run(view, sight, script, Some(number))?;
+                let (_, version) = script::find_to_run(view, &sight, script, Some(number))?;
                 let rule = version.dispatch.concurrency.as_ref();
                 let place = match &parameters {
                     None => before.dispatch.concurrency,
@@ -425,7 +429,7 @@ fn no_concurrency() -> Error {
 }
 
 /// Checks that a script may run unattended, in this version and with these parameters.
-pub(crate) fn check_unattended(view: &Snapshot, sight: Sight, new: &NewExecution) -> Result<()> {
+pub(crate) fn check_unattended(view: &Snapshot, sight: &Sight, new: &NewExecution) -> Result<()> {
     let Program::Script { id, version } = new.program else { return Ok(()) };
     let (_, version) = find_unattended(view, sight, id, version)?;
     by_schema(&version, new.parameters.clone(), None).map(drop)
@@ -434,7 +438,7 @@ pub(crate) fn check_unattended(view: &Snapshot, sight: Sight, new: &NewExecution
 /// A script that may run unattended, and that who it runs for may see, with the version that would.
 fn find_unattended(
     view: &Snapshot,
-    sight: Sight,
+    sight: &Sight,
     id: ScriptId,
     version: Option<u32>,
 ) -> Result<(Script, Version)> {

@@ -277,7 +277,7 @@ impl Jobs<'_> {
             return Err(Error::Invalid(vec![FieldError::new("trigger", reason)]));
         }
         let sight = script::Sight::of(self.actor);
-        let check = move |view: &Snapshot| check_unattended(view, sight, &execution);
+        let check = move |view: &Snapshot| check_unattended(view, &sight, &execution);
         self.automa.store.read(check).await?;
         Ok((job, told))
     }

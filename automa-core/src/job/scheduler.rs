@@ -15,7 +15,7 @@ use tokio::{
 use super::{Became, By, Claim, Job, PastSlot, claim, plan::Plan};
 use crate::{
     Automa, Error, Result,
-    actor::{Actor, Origin, Role},
+    actor::{Actor, Origin},
     error::StoreError,
     id::JobId,
     store::{self, change::Change},
@@ -179,7 +179,8 @@ async fn move_on(automa: &Automa, job: JobId, plan: Plan, skipped: Option<PastSl
 pub(super) fn owner(automa: &Automa, job: &Job) -> Result<Result<Actor, String>> {
     let Some(id) = job.owner else {
         let name = job.owner_name.clone();
-        return Ok(Ok(Actor { user: None, name, role: Role::Admin, origin: Origin::Scheduler }));
+        let origin = Origin::Scheduler;
+        return Ok(Ok(Actor { origin, ..Actor::embedder(name) }));
     };
     let user = automa.store.look(|view| store::users::get(view, id))?;
     Ok(user.map(|user| Actor::user(id, user.username, user.role, Origin::Scheduler)).ok_or_else(

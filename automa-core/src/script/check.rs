@@ -82,7 +82,7 @@ impl Scripts<'_> {
     pub async fn check(&self, id: ScriptId, number: u32) -> Result<Arc<[Problem]>> {
         self.actor.require(Permission::ReadScripts)?;
         let sight = self.sight();
-        let find = move |view: &Snapshot| find_version(view, sight, id, Some(number));
+        let find = move |view: &Snapshot| find_version(view, &sight, id, Some(number));
         let (_, version) = self.automa.store.read(find).await?;
         Ok(self.problems(&version).await)
     }

@@ -170,8 +170,8 @@ impl Scripts<'_> {
         self.actor.require(Permission::ReadScripts)?;
         let sight = self.sight();
         let compare = move |view: &Snapshot| {
-            let (_, from) = find_version(view, sight, id, Some(from))?;
-            let (_, to) = find_version(view, sight, id, Some(to))?;
+            let (_, from) = find_version(view, &sight, id, Some(from))?;
+            let (_, to) = find_version(view, &sight, id, Some(to))?;
             Ok::<_, Error>(Diff::between(&from, &to))
         };
         self.automa.store.read(compare).await
@@ -192,7 +192,7 @@ impl Scripts<'_> {
         let (now, author) = (clock.now(), self.actor.name.clone());
         let entry = Entry::new(clock, self.actor, Action::ScriptVersionAdded(id, read + 1));
         let change = move |change: &mut Change| {
-            let (old, newest) = find_to_change(change, sight, id, read)?;
+            let (old, newest) = find_to_change(change, &sight, id, read)?;
             let version = store::scripts::version(change, id, to)?;
             let version = version.ok_or_else(|| no_version(id, to))?;
             if version.content == newest.content {
@@ -220,7 +220,7 @@ impl Scripts<'_> {
 /// A script with its newest version, if that is what was read.
 pub(super) fn find_to_change(
     change: &Change,
-    sight: Sight,
+    sight: &Sight,
     id: ScriptId,
     read: u32,
 ) -> Result<(Script, Version)> {

@@ -14,7 +14,7 @@ impl Scripts<'_> {
     pub async fn fork(&self, id: ScriptId, number: Option<u32>) -> Result<Script> {
         self.actor.require(Permission::WriteScripts)?;
         let (clock, sight) = (&*self.automa.clock, self.sight());
-        let find = move |view: &Snapshot| find_version(view, sight, id, number);
+        let find = move |view: &Snapshot| find_version(view, &sight, id, number);
         let (old, version) = self.automa.store.read(find).await?;
         let now = clock.now();
         let script = Script {

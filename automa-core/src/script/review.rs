@@ -99,7 +99,7 @@ impl Scripts<'_> {
         let entry = Entry::new(clock, self.actor, Action::ScriptVersionApproved(id, number));
         let approval = Approval { content, by: name, user: self.actor.user, at: clock.now() };
         let change = move |change: &mut Change| {
-            let (_, version) = find_version(change, sight, id, Some(number))?;
+            let (_, version) = find_version(change, &sight, id, Some(number))?;
             let invalid = |field, reason| Err(Error::Invalid(vec![FieldError::new(field, reason)]));
             if version.content != content {
                 return invalid("content_sha256", "is not what this version does: read it again");
@@ -123,7 +123,7 @@ impl Scripts<'_> {
     pub async fn review(&self, id: ScriptId) -> Result<Option<Review>> {
         self.actor.require(Permission::ReadScripts)?;
         let sight = self.sight();
-        let look = move |view: &Snapshot| review(view, find_seen(view, sight, id)?);
+        let look = move |view: &Snapshot| review(view, find_seen(view, &sight, id)?);
         self.automa.store.read(look).await
     }
 
@@ -181,7 +181,7 @@ fn newest_approved(view: &impl View, script: &Script) -> Result<Option<Version>>
 /// versions have to be approved, an active script runs none that was not.
 pub(crate) fn find_to_run(
     view: &impl View,
-    sight: Sight,
+    sight: &Sight,
     id: ScriptId,
     number: Option<u32>,
 ) -> Result<(Script, Version)> {
@@ -249,7 +249,7 @@ mod tests {
     /// The number of the version that would run by itself, and by hand.
     fn runs(automa: &Automa, id: ScriptId, number: Option<u32>) -> Option<u32> {
         let unattended = automa.store.look(|view| find_for_schedule(view, id, number));
-        let by_hand = automa.store.look(|view| find_to_run(view, Sight::All, id, number));
+        let by_hand = automa.store.look(|view| find_to_run(view, &Sight::ALL, id, number));
         let run = |result: Result<(Script, Version)>| match result {
             Ok((_, version)) => Some(version.number),
             Err(Error::NotApproved { .. }) => None,
@@ -304,7 +304,7 @@ mod tests {
         let author = user(1, Role::Operator);
         let scripts = automa.scripts(&author);
         scripts.set_status(id, Status::Draft, false).await.unwrap();
-        let by_hand = automa.store.look(|view| find_to_run(view, Sight::All, id, None));
+        let by_hand = automa.store.look(|view| find_to_run(view, &Sight::ALL, id, None));
         assert_eq!(by_hand.unwrap().1.number, 1);
         assert_eq!(scripts.reviews().await.unwrap(), []);
         scripts.set_status(id, Status::Active, false).await.unwrap();

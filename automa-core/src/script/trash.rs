@@ -49,7 +49,7 @@ impl Scripts<'_> {
         let (at, by) = (clock.now(), self.actor.name.clone());
         let entry = Entry::new(clock, self.actor, Action::ScriptDeleted(id));
         let change = move |change: &mut Change| {
-            let script = find_seen(change, sight, id)?;
+            let script = find_seen(change, &sight, id)?;
             store::scripts::delete(change, &Deleted { script, at, by: by.clone() })?;
             store::audit::add(change, &entry)?;
             change.emit(Event::ScriptChanged(id));
@@ -89,7 +89,7 @@ impl Scripts<'_> {
         let sight = self.sight();
         let entry = Entry::new(&*self.automa.clock, self.actor, Action::ScriptRestored(id));
         let change = move |change: &mut Change| {
-            let Deleted { script, .. } = find(change, sight, id)?;
+            let Deleted { script, .. } = find(change, &sight, id)?;
             store::scripts::restore(change, &script)?;
             store::audit::add(change, &entry)?;
             change.emit(Event::ScriptChanged(id));
@@ -110,14 +110,14 @@ impl Scripts<'_> {
     }
 }
 
-fn find(view: &impl View, sight: Sight, id: ScriptId) -> Result<Deleted> {
+fn find(view: &impl View, sight: &Sight, id: ScriptId) -> Result<Deleted> {
     let deleted = store::scripts::get_deleted(view, id)?.filter(|it| sight.sees(&it.script));
     deleted.ok_or_else(|| not_found(id))
 }
 
 async fn purge(store: &Store, id: ScriptId, entry: Entry) -> Result<()> {
     let change = move |change: &mut Change| {
-        find(change, Sight::All, id)?;
+        find(change, &Sight::ALL, id)?;
         store::scripts::purge(change, id)?;
         store::retention::put_of_script(change, id, &crate::retention::ScriptRules::default())?;
         Ok::<_, Error>(store::audit::add(change, &entry)?)

@@ -59,6 +59,7 @@ pub(super) const CURRENT: Schema = Schema {
         super::reviews::create,
         super::jobs::create,
         super::agents::create,
+        super::api_keys::create,
     ],
 };
 

@@ -1,5 +1,6 @@
 //! Executions: to start, list and end them.
 
+mod execute;
 mod report;
 mod shape;
 
@@ -20,6 +21,7 @@ use poem_openapi::{
 };
 use tokio::time::Instant;
 
+pub(super) use self::execute::ExecuteApi;
 use self::report::{Report, UsageHistory};
 use self::shape::{Count, ExecutionPage, Rerun, Submission};
 pub(crate) use self::shape::{Execution, destinations};

@@ -3,10 +3,11 @@
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use automa_core::{
-    actor::Role,
+    actor::{Permission, Role},
+    address::Network,
     agent,
     execution::{OnConflict, State},
-    id::{AgentId, ExecutionId, JobId, ScriptId, UserId},
+    id::{AgentId, ApiKeyId, ExecutionId, JobId, ScriptId, UserId},
     job::{By, Overlap},
     page::Cursor,
     script::{Content, Language, Place, Sort, Status, Visibility},
@@ -37,6 +38,12 @@ impl Format for JobId {
 }
 impl Format for AgentId {
     const FORMAT: &'static str = "uuid";
+}
+impl Format for ApiKeyId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for Network {
+    const FORMAT: &'static str = "network";
 }
 impl Format for UserId {
     const FORMAT: &'static str = "uuid";
@@ -167,6 +174,15 @@ impl Word for agent::When {
 
 impl Word for agent::Signal {
     const NAME: &'static str = "Signal";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Permission {
+    const NAME: &'static str = "Permission";
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {

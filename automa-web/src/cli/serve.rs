@@ -49,7 +49,12 @@ pub(crate) struct Args {
     least_free_disk: Option<Bytes>,
     /// A proxy, or a network of them, that is believed from which address a request came to it; may be
     /// given several times
-    #[arg(long = "trusted-proxy", env = "AUTOMA_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
+    #[arg(
+        long = "trusted-proxy",
+        env = "AUTOMA_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "CIDR"
+    )]
     trusted_proxies: Vec<Network>,
     /// What the server's own log has, such as `info` or `debug,hyper=warn`
     #[arg(long, env = "AUTOMA_LOG", default_value = "info,poem=warn", value_name = "FILTER")]

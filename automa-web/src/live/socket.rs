@@ -1,6 +1,6 @@
 //! An execution over a WebSocket (RFC 6455): its log line by line, and its end.
 
-use automa_core::{Automa, actor::Origin, id::ExecutionId};
+use automa_core::{Automa, id::ExecutionId};
 use automa_sandbox::Stream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use poem::{
@@ -54,7 +54,7 @@ fn caller(request: &Request) -> Result<(Caller, Option<String>), Problem> {
     match named {
         Some(protocol) if request.header(header::AUTHORIZATION).is_none() => {
             let token = &protocol[PROTOCOL_PREFIX.len()..];
-            Ok((Caller::of_token(request, token, Origin::Api)?, Some(protocol.to_owned())))
+            Ok((Caller::of_bearer(request, token)?, Some(protocol.to_owned())))
         }
         _ => Ok((Caller::of_api(request)?, None)),
     }

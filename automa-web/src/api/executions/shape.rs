@@ -174,6 +174,24 @@ pub(super) struct Count {
 }
 
 impl Submission {
+    /// Of a script, or of nothing yet.
+    pub(super) fn of(script: Option<Text<ScriptId>>) -> Self {
+        Self {
+            script_id: script,
+            version: None,
+            language: None,
+            source: None,
+            parameters: None,
+            limits: None,
+            network: None,
+            priority: None,
+            deadline: None,
+            deadline_ms: None,
+            retry: None,
+            concurrency_key: None,
+        }
+    }
+
     /// What it asks for, if that is one thing.
     pub(super) fn read(self) -> Result<NewExecution, Problem> {
         let program = match (self.script_id, self.language, self.source) {
