@@ -102,11 +102,15 @@ pub enum Permission {
     WriteAgents,
     /// Changing what is one's own: API keys among it. For people alone, and never a scope of a key.
     ManageAccount,
+    /// Reading what is known of one's credentials, but for what is secret.
+    ReadCredentials,
+    /// Creating, changing and revealing one's credentials.
+    WriteCredentials,
 }
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ReadScripts,
         Self::WriteScripts,
         Self::ReadExecutions,
@@ -119,6 +123,8 @@ impl Permission {
         Self::ReadAgents,
         Self::WriteAgents,
         Self::ManageAccount,
+        Self::ReadCredentials,
+        Self::WriteCredentials,
     ];
 
     /// Its name in the API, as a scope of keys.
@@ -137,6 +143,8 @@ impl Permission {
             Self::ReadAgents => "read_agents",
             Self::WriteAgents => "write_agents",
             Self::ManageAccount => "manage_account",
+            Self::ReadCredentials => "read_credentials",
+            Self::WriteCredentials => "write_credentials",
         }
     }
 
@@ -149,9 +157,12 @@ impl Permission {
             | Self::ReadJobs
             | Self::ReadAgents
             | Self::ManageAccount => Role::Viewer,
-            Self::WriteScripts | Self::Execute | Self::WriteJobs | Self::WriteAgents => {
-                Role::Operator
-            }
+            Self::WriteScripts
+            | Self::Execute
+            | Self::WriteJobs
+            | Self::WriteAgents
+            | Self::ReadCredentials
+            | Self::WriteCredentials => Role::Operator,
             Self::ReadAudit | Self::ManageUsers | Self::ManageSettings => Role::Admin,
         }
     }
@@ -173,6 +184,8 @@ impl fmt::Display for Permission {
             Self::ReadAgents => "read agents",
             Self::WriteAgents => "change agents",
             Self::ManageAccount => "change what is their own",
+            Self::ReadCredentials => "read credentials",
+            Self::WriteCredentials => "change credentials",
         })
     }
 }

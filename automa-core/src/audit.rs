@@ -7,7 +7,9 @@ use crate::{
     Automa, Result,
     actor::{Actor, Origin, Permission},
     clock::Clock,
-    id::{AgentId, ApiKeyId, AuditId, ExecutionId, JobId, ScriptId, SessionId, UserId},
+    id::{
+        AgentId, ApiKeyId, AuditId, CredentialId, ExecutionId, JobId, ScriptId, SessionId, UserId,
+    },
     page::{Page, PageRequest},
     script::Status,
     store,
@@ -123,6 +125,22 @@ pub enum Action {
     ApiKeyDeleted(ApiKeyId),
     /// An API key was refused this often within a minute: it was off, had expired, or came from elsewhere.
     ApiKeyRefused(ApiKeyId, u64),
+    /// A credential was created.
+    CredentialCreated(CredentialId),
+    /// What is known of a credential was changed, but not its secret.
+    CredentialChanged(CredentialId),
+    /// A credential got a new secret, in this version.
+    CredentialVersionAdded(CredentialId, u32),
+    /// The secret of an old version was destroyed.
+    CredentialVersionDestroyed(CredentialId, u32),
+    /// A credential was deleted.
+    CredentialDeleted(CredentialId),
+    /// The secret of this version was shown to somebody.
+    CredentialRevealed(CredentialId, u32),
+    /// Somebody wanted to see a secret and was refused.
+    CredentialRevealRefused(CredentialId),
+    /// A credential was tested.
+    CredentialTested(CredentialId),
 }
 
 impl Entry {
@@ -181,6 +199,7 @@ mod tests {
         let job = JobId::generate(&clock);
         let agent = AgentId::generate(&clock);
         let key = ApiKeyId::generate(&clock);
+        let credential = CredentialId::generate(&clock);
         let actions = [
             Action::ScriptCreated(script),
             Action::ScriptChanged(script),
@@ -220,6 +239,14 @@ mod tests {
             Action::ApiKeyChanged(key),
             Action::ApiKeyDeleted(key),
             Action::ApiKeyRefused(key, 3),
+            Action::CredentialCreated(credential),
+            Action::CredentialChanged(credential),
+            Action::CredentialVersionAdded(credential, 2),
+            Action::CredentialVersionDestroyed(credential, 1),
+            Action::CredentialDeleted(credential),
+            Action::CredentialRevealed(credential, 2),
+            Action::CredentialRevealRefused(credential),
+            Action::CredentialTested(credential),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

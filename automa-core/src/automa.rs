@@ -16,6 +16,7 @@ use crate::{
     audit::Audit,
     blocking,
     clock::{Clock, SystemClock},
+    credential::{Credentials, MasterKeys, Vault},
     disk::Disk,
     error::{Error, Result},
     event::Subscription,
@@ -50,6 +51,7 @@ pub struct Automa {
     tally: Option<Arc<Tally>>,
     pub(crate) hook_key: Arc<HookKey>,
     pub(crate) key_uses: Arc<Uses>,
+    pub(crate) vault: Arc<Vault>,
     /// Where data is kept, if not in memory.
     pub(crate) directory: Option<PathBuf>,
     /// Removed with the last handle.
@@ -67,6 +69,7 @@ pub struct Builder {
     per_user: Option<usize>,
     free_disk: Option<u64>,
     agents: usize,
+    master_keys: MasterKeys,
 }
 
 impl Builder {
@@ -123,12 +126,20 @@ impl Builder {
         self
     }
 
+    /// Seals secrets by these master keys. By that in the file `master.key` of the directory unless
+    /// told, which is made when there is none yet; in memory, by a random one.
+    pub fn master_keys(mut self, keys: MasterKeys) -> Self {
+        self.master_keys = keys;
+        self
+    }
+
     /// Opens it and starts to run what is queued. What a former process was running when it ended
     /// is recorded as [`lost`](crate::execution::State::Lost), or tried again if it asked for that.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); and [`Error::Sandbox`] when this host cannot confine anything.
+    /// As [`open`](Self::open); [`Error::Vault`] without the master key that secrets are sealed by; and
+    /// [`Error::Sandbox`] when this host cannot confine anything.
     pub async fn start(self) -> Result<Automa> {
         let (directory, temporary) = if let Some(path) = &self.directory {
             (path.clone(), None)
@@ -147,8 +158,10 @@ impl Builder {
         // At the same time, as both take tens of milliseconds and neither needs the other.
         let opening = blocking::run(move || self.open());
         let (opened, sandboxes) = tokio::join!(opening, Sandboxes::start(engine));
-        // Of two failures, that another process has the store open tells more.
-        let (mut automa, sandboxes) = (opened?, sandboxes?);
+        // Of two failures, that another process has the store open tells more, or that a key is missing.
+        let mut automa = opened?;
+        automa.vault.check()?;
+        let sandboxes = sandboxes?;
         for (doing, path) in [
             ("making the directory of logs", &logs),
             ("making the directory of artifacts", &artifacts),
@@ -176,7 +189,9 @@ impl Builder {
         Ok(automa)
     }
 
-    /// Opens it to look, without running anything. Blocks while the store is read.
+    /// Opens it to look, without running anything. Blocks while the store is read, and a part of a
+    /// second longer where the master key is computed from a passphrase. Without the right master key,
+    /// what needs one is refused with [`Error::Vault`].
     ///
     /// # Errors
     ///
@@ -193,7 +208,10 @@ impl Builder {
                 Store::open(path.join("automa.redb"))?
             }
         };
+        let directory = self.directory.as_deref();
+        let vault = Vault::open(&store, directory, &self.master_keys, &*self.clock);
         Ok(Automa {
+            vault: Arc::new(vault),
             store,
             clock: self.clock,
             passwords: Passwords::new(),
@@ -254,6 +272,7 @@ impl Automa {
             per_user: None,
             free_disk: None,
             agents: agent::RUNNING,
+            master_keys: MasterKeys::default(),
         }
     }
 
@@ -316,6 +335,12 @@ impl Automa {
         if let Some(scheduler) = &self.scheduler {
             scheduler.changed();
         }
+    }
+
+    /// Credentials, on behalf of `actor`.
+    #[must_use]
+    pub fn credentials<'a>(&'a self, actor: &'a Actor) -> Credentials<'a> {
+        Credentials::new(self, actor)
     }
 
     /// Agents, on behalf of `actor`.

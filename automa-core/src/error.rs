@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::{
     actor::Forbidden,
     api_key::Refusal,
+    credential::VaultError,
     execution::{Shortage, State, log::LogError},
     page::InvalidCursor,
     script::Status,
@@ -133,6 +134,29 @@ pub enum Error {
         /// When.
         at: Timestamp,
     },
+    /// The credential's time is over.
+    #[error(
+        "the credential `{name}` expired on {day}; renew it, or give it another date",
+        day = .at.strftime("%-d %B %Y")
+    )]
+    CredentialExpired {
+        /// Its name.
+        name: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nobody may see this secret.
+    #[error("{0}")]
+    NotRevealable(&'static str),
+    /// It was asked for too often.
+    #[error("this was tried too often; try again in {seconds} seconds")]
+    TooOften {
+        /// After how many seconds it may be tried again, at least 1.
+        seconds: u64,
+    },
+    /// Secrets cannot be sealed or opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// This Automa was opened without an engine.
     #[error("this Automa was opened to look, not to run: start it instead")]
     NotRunning,

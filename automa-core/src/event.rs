@@ -16,7 +16,7 @@ use tokio::sync::{
 
 use crate::{
     execution::State,
-    id::{AgentId, ApiKeyId, ExecutionId, JobId, ScriptId, SessionId, UserId},
+    id::{AgentId, ApiKeyId, CredentialId, ExecutionId, JobId, ScriptId, SessionId, UserId},
 };
 
 /// Something that happened and is already stored.
@@ -42,6 +42,8 @@ pub enum Event {
     AgentChanged(AgentId),
     /// An API key was created, changed or removed.
     ApiKeyChanged(ApiKeyId),
+    /// A credential was created, changed or deleted.
+    CredentialChanged(CredentialId),
     /// This many events are missing here, because the subscriber was too slow or the store failed:
     /// anything may have changed.
     Missed(u64),

@@ -207,6 +207,10 @@ ids! {
     ApiKeyId, "the id of an API key";
     /// Names an entry of the audit log.
     AuditId, "the id of an audit entry";
+    /// Names a credential.
+    CredentialId, "the id of a credential";
+    /// Names a use of a credential.
+    UseId, "the id of a use of a credential";
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! | [`script`], [`execution`], [`job`], [`agent`] | the nouns of the domain, and what can be done with them |
 //! | [`user`], [`setup`], [`session`] | who may sign in, how the first comes to be, who is signed in |
 //! | [`api_key`] | what programs show in place of a password |
+//! | [`credential`] | secrets, sealed, for whoever may use them |
 //! | [`actor`], [`audit`] | who does something, whether they may, and what is remembered of it |
 //! | [`store`], [`error`] | one file that holds everything, one way to write it, and what can fail |
 //! | [`event`], [`health`] | what has just been written; whether everything works |
@@ -40,6 +41,7 @@ pub mod audit;
 mod automa;
 mod blocking;
 pub mod clock;
+pub mod credential;
 pub mod disk;
 pub mod error;
 pub mod event;

@@ -17,6 +17,7 @@ pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod change;
 pub(crate) mod compact;
+pub(crate) mod credentials;
 pub(crate) mod executions;
 mod file;
 pub(crate) mod idempotency;

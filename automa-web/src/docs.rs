@@ -72,6 +72,11 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "Your role does not allow this, which an administrator can change; or the scopes of the API key \
          do not, which its owner can.",
     ),
+    (
+        "not-revealable",
+        "403",
+        "The credential is write-only, or somebody else's: its secret is shown to nobody else.",
+    ),
     ("wrong-token", "403", "The setup link is not the one that the server printed."),
     ("cross-origin", "403", "A page of another site asked for a change. Only Automa's own may."),
     ("not-found", "404", "There is nothing of this id or at this address."),
@@ -99,6 +104,11 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "An execution of the job is not over yet, and the job is to run one at a time. Wait for its \
          end, or let runs overlap in the job's settings.",
     ),
+    (
+        "credential-expired",
+        "409",
+        "The credential's time is over. Renew its secret, or give it another date.",
+    ),
     ("paused", "409", "The job is paused. Resume it first."),
     ("replayed", "409", "This call was received before. Sign each call anew."),
     (
@@ -118,6 +128,7 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
     ("setup-closed", "409", "There is an account already. Sign in with it."),
     ("idempotency-mismatch", "409", "The `Idempotency-Key` was used for another request."),
     ("payload-too-large", "413", "The body is larger than 8 MiB."),
+    ("too-many-requests", "429", "This was tried too often. Wait for as long as the detail says."),
     ("unsupported-media-type", "415", "The body has to be `application/json`."),
     (
         "internal-server-error",

@@ -177,6 +177,17 @@ impl From<Error> for Problem {
             Error::NotApproved { .. } => {
                 Self::new(StatusCode::CONFLICT, "not-approved", "Not approved").detail(&error)
             }
+            Error::CredentialExpired { .. } => {
+                Self::new(StatusCode::CONFLICT, "credential-expired", "Credential expired")
+                    .detail(&error)
+            }
+            Error::NotRevealable(_) => {
+                Self::new(StatusCode::FORBIDDEN, "not-revealable", "Not to be shown").detail(&error)
+            }
+            Error::TooOften { .. } => Self::of_status(StatusCode::TOO_MANY_REQUESTS).detail(&error),
+            Error::Vault(_) => {
+                Self::internal(StatusCode::SERVICE_UNAVAILABLE, &error).detail(&error)
+            }
             Error::NotActive { .. } => {
                 Self::new(StatusCode::CONFLICT, "not-active", "Not active").detail(&error)
             }

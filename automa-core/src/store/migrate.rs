@@ -60,6 +60,7 @@ pub(super) const CURRENT: Schema = Schema {
         super::jobs::create,
         super::agents::create,
         super::api_keys::create,
+        super::credentials::create,
     ],
 };
 
