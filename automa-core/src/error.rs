@@ -271,6 +271,27 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The journal does not go with the store, and cannot be left out without loss.
+    #[error(
+        "{} holds changes that the store lacks, but {why}; start the version that wrote it once, or \
+         remove it to go on without them",
+        path.display()
+    )]
+    Journal {
+        /// The journal's file.
+        path: PathBuf,
+        /// Why they cannot be made.
+        why: &'static str,
+    },
+    /// The journal tells of a table that this version does not have.
+    #[error(
+        "the store's journal has changes of `{table}`, which this version of Automa does not know; \
+         start the version that wrote them once"
+    )]
+    UnknownTable {
+        /// The table.
+        table: String,
+    },
     /// A file could not be opened or copied.
     #[error("{doing} {}", path.display())]
     File {

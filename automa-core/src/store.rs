@@ -2,7 +2,8 @@
 //!
 //! - **One way to write**: a change is a closure that reads, checks and writes within a
 //!   transaction. All changes that wait are made by one thread in one transaction with one sync of
-//!   the disk ("group commit"), and answered when that is durable.
+//!   the disk ("group commit"), and answered when that is durable: in the [journal] first, in the
+//!   store's file within a second.
 //! - **Reads never wait for writes**: each sees the store as it was when it began, and everything
 //!   that had been acknowledged by then.
 //! - **Nothing of redb crosses an `.await`**: closures run to their end within one thread.
@@ -22,6 +23,7 @@ pub(crate) mod executions;
 mod file;
 pub(crate) mod idempotency;
 pub(crate) mod jobs;
+mod journal;
 pub(crate) mod logs;
 mod migrate;
 mod queue;
@@ -53,6 +55,7 @@ use tokio::sync::watch;
 pub use self::compact::Compaction;
 use self::{
     change::{Change, Snapshot},
+    journal::Journal,
     migrate::{Found, Schema},
     queue::Queue,
     writer::{Reopen, Reopened, Request, Waiting, Writer},
@@ -144,7 +147,8 @@ impl Store {
     /// more than half of its file is free since much was removed: then the file is made smaller.
     ///
     /// The file is readable by its owner alone. It is locked as long as the store is open, and
-    /// copying it then makes no usable copy. The store caches up to 64 MiB of it.
+    /// copying it then makes no usable copy. The store caches up to 64 MiB of it. Beside it is
+    /// `<path>.journal`, which belongs to it after a crash: it holds what the file does not yet.
     ///
     /// # Errors
     ///
@@ -173,8 +177,10 @@ impl Store {
             path: path.into(),
             source,
         })?;
-        let database = compact::when_due(file::open(&file, schema)?, &file)?;
-        Self::start(database, Some(Box::new(move || file::reopen(&file, schema))), path)
+        let (database, journal) = file::open(&file, schema)?;
+        let database = compact::when_due(database, &file)?;
+        let reopen = Box::new(move || file::reopen(&file, schema));
+        Self::start(database, Some(journal), Some(reopen), path)
     }
 
     /// Makes the file of a store smaller that nobody has open, as far as that goes. Blocks meanwhile,
@@ -187,16 +193,21 @@ impl Store {
         let path = path.as_ref();
         // It is not made here.
         file::size(path)?;
-        compact::run(&mut file::open(path, migrate::CURRENT)?, path)
+        compact::run(&mut file::open(path, migrate::CURRENT)?.0, path)
     }
 
     fn in_memory_with(schema: Schema) -> Result<Self, StoreError> {
         let database = Database::builder().create_with_backend(InMemoryBackend::new())?;
-        schema.apply(&database, Found::Empty)?;
-        Self::start(database, None, Path::new("memory"))
+        schema.apply(&database, Found::Empty, None)?;
+        Self::start(database, None, None, Path::new("memory"))
     }
 
-    fn start(database: Database, reopen: Option<Reopen>, path: &Path) -> Result<Self, StoreError> {
+    fn start(
+        database: Database,
+        journal: Option<Journal>,
+        reopen: Option<Reopen>,
+        path: &Path,
+    ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             database: RwLock::new(Some(database)),
             queue: Queue::new(WAITING),
@@ -205,7 +216,7 @@ impl Store {
             changes: AtomicU64::new(0),
         });
         let (publisher, events) = Publisher::new();
-        let writer = Writer::new(Arc::clone(&shared), reopen, publisher);
+        let writer = Writer::new(Arc::clone(&shared), reopen, journal, publisher);
         let thread = thread::Builder::new().name("automa-store".into()).spawn(|| writer.run());
         let thread = thread.map_err(|source| StoreError::File {
             doing: "starting the writer of",
@@ -370,12 +381,7 @@ impl Shared {
     }
 
     fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
-        self.with_database(|database| {
-            let mut txn = database.begin_write()?;
-            // Without, opening after a crash takes seconds for each gigabyte.
-            txn.set_quick_repair(true);
-            Ok(txn)
-        })
+        self.with_database(|database| Ok(database.begin_write()?))
     }
 
     fn with_database<T>(
@@ -396,13 +402,16 @@ impl Shared {
     }
 
     /// Opens the store again; who wants to read meanwhile waits. Tells why it can only be read.
-    fn replace(&self, reopen: &Reopen) -> Result<Option<StoreError>, StoreError> {
+    fn replace(
+        &self,
+        reopen: &Reopen,
+    ) -> Result<(Option<Journal>, Option<StoreError>), StoreError> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // The old handle holds the lock.
         *database = None;
-        let Reopened { database: reopened, problem } = reopen()?;
+        let Reopened { database: reopened, journal, problem } = reopen()?;
         *database = Some(reopened);
-        Ok(problem)
+        Ok((journal, problem))
     }
 }
 

@@ -65,7 +65,8 @@ pub(crate) fn put(change: &mut Change, key: &ApiKey) -> Result<(), StoreError> {
 }
 
 pub(crate) fn remove(change: &mut Change, key: &ApiKey) -> Result<(), StoreError> {
-    let hash = change.open_mut(HASHES)?.remove(key.id)?.map(|hash| hash.value());
+    let hash = change.open(HASHES)?.get(key.id)?.map(|hash| hash.value());
+    change.open_mut(HASHES)?.remove(key.id)?;
     if let Some(hash) = hash {
         change.open_mut(BY_HASH)?.remove(hash)?;
     }

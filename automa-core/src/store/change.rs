@@ -1,12 +1,13 @@
 //! What a closure gets to read or write with: a snapshot, or a change.
 
-use std::marker::PhantomData;
+use std::{borrow::Borrow, marker::PhantomData, ops::Deref};
 
 use redb::{
-    Key, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, Value,
-    WriteTransaction,
+    Key, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableHandle as _,
+    Value, WriteTransaction,
 };
 
+use super::journal;
 use crate::{error::StoreError, event::Event};
 
 /// Keeps a type within its thread, so that no future that is sent between threads holds it while
@@ -79,12 +80,20 @@ pub(crate) struct Change {
     events: Vec<Event>,
     /// Whether anything was opened for writing by any of the changes that share it.
     wrote: bool,
+    /// What was done, for the journal.
+    operations: Vec<u8>,
     within_thread: WithinThread,
 }
 
 impl Change {
     pub(super) fn new(txn: WriteTransaction) -> Self {
-        Self { txn, events: Vec::new(), wrote: false, within_thread: PhantomData }
+        Self {
+            txn,
+            events: Vec::new(),
+            wrote: false,
+            operations: Vec::new(),
+            within_thread: PhantomData,
+        }
     }
 
     /// Opens a table for reading and writing.
@@ -95,9 +104,10 @@ impl Change {
     pub(crate) fn open_mut<K: Key + 'static, V: Value + 'static>(
         &mut self,
         table: TableDefinition<'_, K, V>,
-    ) -> Result<Table<'_, K, V>, StoreError> {
+    ) -> Result<Writable<'_, K, V>, StoreError> {
         self.wrote = true;
-        Ok(self.txn.open_table(table)?)
+        let table = self.txn.open_table(table)?;
+        Ok(Writable { table, operations: &mut self.operations })
     }
 
     /// Publishes `event` once the change is durable.
@@ -122,9 +132,50 @@ impl Change {
         }
     }
 
-    /// The transaction if anything may have been written, and the events to publish.
-    pub(super) fn finish(self) -> (Option<WriteTransaction>, Vec<Event>) {
-        (self.wrote.then_some(self.txn), self.events)
+    /// The transaction and what it does, if anything may have been written; and the events to publish.
+    pub(super) fn finish(self) -> (Option<(WriteTransaction, Vec<u8>)>, Vec<Event>) {
+        (self.wrote.then_some((self.txn, self.operations)), self.events)
+    }
+}
+
+/// A table that a change has open for writing, which is the only way to write: what is done is noted
+/// for the journal. Reading is redb's.
+pub(crate) struct Writable<'a, K: Key + 'static, V: Value + 'static> {
+    table: Table<'a, K, V>,
+    operations: &'a mut Vec<u8>,
+}
+
+impl<K: Key + 'static, V: Value + 'static> Writable<'_, K, V> {
+    /// Writes a value, over the one of this key if there is one.
+    pub(crate) fn insert<'k, 'v>(
+        &mut self,
+        key: impl Borrow<K::SelfType<'k>>,
+        value: impl Borrow<V::SelfType<'v>>,
+    ) -> Result<(), StoreError> {
+        let (key, value) = (key.borrow(), value.borrow());
+        self.table.insert(key, value)?;
+        let (key, value) = (K::as_bytes(key), V::as_bytes(value));
+        journal::note(self.operations, self.table.name(), key.as_ref(), Some(value.as_ref()));
+        Ok(())
+    }
+
+    /// Removes the value of a key, if there is one.
+    pub(crate) fn remove<'k>(
+        &mut self,
+        key: impl Borrow<K::SelfType<'k>>,
+    ) -> Result<(), StoreError> {
+        let key = key.borrow();
+        self.table.remove(key)?;
+        journal::note(self.operations, self.table.name(), K::as_bytes(key).as_ref(), None);
+        Ok(())
+    }
+}
+
+impl<'a, K: Key + 'static, V: Value + 'static> Deref for Writable<'a, K, V> {
+    type Target = Table<'a, K, V>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.table
     }
 }
 

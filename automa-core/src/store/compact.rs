@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn open(path: &Path, least: u64) -> (Database, u64) {
-        let database = file::open(path, migrate::CURRENT).unwrap();
+        let database = file::open(path, migrate::CURRENT).unwrap().0;
         let before = file::size(path).unwrap();
         let database = when_worthwhile(database, path, least).unwrap();
         assert!(!many_removed(&database).unwrap() || file::size(path).unwrap() < least);

@@ -10,6 +10,7 @@ use std::{
 use redb::{Database, DatabaseError, StorageError};
 
 use super::{
+    journal::{self, Journal},
     migrate::{self, Found, Schema},
     writer::Reopened,
 };
@@ -19,11 +20,11 @@ use crate::error::StoreError;
 const CACHE_BYTES: usize = 64 << 20;
 
 /// Opens the store at `path`, makes it if there is none, and brings it to the format of `schema`.
-pub(super) fn open(path: &Path, schema: Schema) -> Result<Database, StoreError> {
+pub(super) fn open(path: &Path, schema: Schema) -> Result<(Database, Journal), StoreError> {
     if !path.try_exists().map_err(failed("looking for", path))?
-        && let Some(database) = create(path, schema)?
+        && let Some(made) = create(path, schema)?
     {
-        return Ok(database);
+        return Ok(made);
     }
     let mut database = open_existing(path)?;
     let mut found = migrate::inspect(&database)?;
@@ -40,8 +41,9 @@ pub(super) fn open(path: &Path, schema: Schema) -> Result<Database, StoreError> 
         }
         Found::Format(_) | Found::Empty => {}
     }
-    schema.apply(&database, found)?;
-    Ok(database)
+    let mut journal = Journal::of(path)?;
+    schema.apply(&database, found, Some(&mut journal))?;
+    Ok((database, journal))
 }
 
 /// How large a store's file is, in bytes.
@@ -51,12 +53,12 @@ pub(super) fn size(path: &Path) -> Result<u64, StoreError> {
 
 /// Opens a file that has been opened before, after a failure.
 pub(super) fn reopen(path: &Path, schema: Schema) -> Result<Reopened, StoreError> {
-    Reopened::by(|| open_existing(path), schema)
+    Reopened::by(|| Ok((open_existing(path)?, Some(Journal::of(path)?))), schema)
 }
 
 /// Makes the store under another name and moves it to `path` when it is complete, so that whoever
 /// is killed meanwhile leaves no half of a store there. `None` if there is one all at once.
-fn create(path: &Path, schema: Schema) -> Result<Option<Database>, StoreError> {
+fn create(path: &Path, schema: Schema) -> Result<Option<(Database, Journal)>, StoreError> {
     let draft = beside(path, "new");
     let file = OpenOptions::new()
         .read(true)
@@ -73,11 +75,13 @@ fn create(path: &Path, schema: Schema) -> Result<Option<Database>, StoreError> {
     }
     // What somebody left who was killed.
     file.set_len(0).map_err(failed("emptying", &draft))?;
+    journal::remove(path)?;
     let database = in_use(path, builder().create_file(file))?;
-    schema.apply(&database, Found::Empty)?;
+    let mut journal = Journal::of(path)?;
+    schema.apply(&database, Found::Empty, Some(&mut journal))?;
     fs::rename(&draft, path).map_err(failed("naming", path))?;
     sync_directory(path)?;
-    Ok(Some(database))
+    Ok(Some((database, journal)))
 }
 
 /// Opens a store that is there.
@@ -129,7 +133,7 @@ fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes names in the directory of `path` durable: a file's own sync does not.
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
     File::open(directory)
@@ -137,14 +141,14 @@ fn sync_directory(path: &Path) -> Result<(), StoreError> {
         .map_err(failed("syncing", directory))
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
     name.into()
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::File { doing, path, source }
 }
@@ -203,7 +207,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("automa.redb");
         fs::write(directory.path().join("automa.redb.new"), [0; 4096]).unwrap();
-        assert_eq!(number(&open(&path, FIRST).unwrap()), 21);
+        assert_eq!(number(&open(&path, FIRST).unwrap().0), 21);
     }
 
     #[test]
@@ -211,10 +215,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("automa.redb");
         drop(open(&path, FIRST).unwrap());
-        assert_eq!(number(&open(&path, SECOND).unwrap()), 42);
+        assert_eq!(number(&open(&path, SECOND).unwrap().0), 42);
         assert_eq!(names(directory.path()), ["automa.redb", "automa.redb.v1.backup"]);
         let backup = open(&directory.path().join("automa.redb.v1.backup"), FIRST).unwrap();
-        assert_eq!(number(&backup), 21);
+        assert_eq!(number(&backup.0), 21);
     }
 
     #[test]
@@ -223,7 +227,7 @@ mod tests {
         let path = directory.path().join("automa.redb");
         drop(open(&path, FIRST).unwrap());
         open(&path, STUCK).unwrap_err();
-        assert_eq!(number(&open(&path, FIRST).unwrap()), 21);
+        assert_eq!(number(&open(&path, FIRST).unwrap().0), 21);
         assert_eq!(names(directory.path()), ["automa.redb", "automa.redb.v1.backup"]);
     }
 
@@ -235,7 +239,7 @@ mod tests {
         fs::create_dir(directory.path().join("automa.redb.v1.backup")).unwrap();
         let error = open(&path, SECOND).unwrap_err();
         assert!(matches!(error, StoreError::File { doing: "naming", .. }), "{error:?}");
-        assert_eq!(number(&open(&path, FIRST).unwrap()), 21);
+        assert_eq!(number(&open(&path, FIRST).unwrap().0), 21);
     }
 
     #[test]

@@ -4,8 +4,14 @@
 //! ([`record`](super::record)): a step is needed only where keys, names or indexes of tables
 //! change.
 
-use redb::{Database, Key, ReadableDatabase, TableDefinition, TableError, Value, WriteTransaction};
+use std::collections::HashMap;
 
+use redb::{
+    Database, Key, ReadableDatabase, TableDefinition, TableError, TableHandle as _, Value,
+    WriteTransaction,
+};
+
+use super::journal::{Again, Journal};
 use crate::error::StoreError;
 
 pub(super) const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
@@ -29,15 +35,25 @@ pub(super) struct Schema {
 /// The tables of a store that is being opened.
 pub(crate) struct Tables<'a> {
     pub(super) txn: &'a WriteTransaction,
+    /// What the journal holds beyond the store.
+    again: HashMap<String, Again>,
 }
 
 impl Tables<'_> {
-    /// Makes a table if it is not there.
+    /// Makes a table if it is not there, and does in it again what the journal holds.
     pub(crate) fn create<K: Key + 'static, V: Value + 'static>(
         &mut self,
         table: TableDefinition<'_, K, V>,
     ) -> Result<(), StoreError> {
-        self.txn.open_table(table)?;
+        let again = self.again.remove(table.name());
+        let mut table = self.txn.open_table(table)?;
+        for (key, value) in again.into_iter().flatten() {
+            let key = K::from_bytes(&key);
+            match value {
+                Some(value) => drop(table.insert(key, V::from_bytes(&value))?),
+                None => drop(table.remove(key)?),
+            }
+        }
         Ok(())
     }
 }
@@ -81,31 +97,44 @@ impl Schema {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX - 1) + 1
     }
 
-    /// Applies the steps that are missing and creates tables, all in one transaction.
-    pub(super) fn apply(&self, database: &Database, found: Found) -> Result<(), StoreError> {
+    /// Applies the steps that are missing, creates tables, and does what the journal holds, all in one
+    /// durable transaction.
+    pub(super) fn apply(
+        &self,
+        database: &Database,
+        found: Found,
+        mut journal: Option<&mut Journal>,
+    ) -> Result<(), StoreError> {
         let done = match found {
             Found::Format(format) => usize::try_from(format).unwrap_or(usize::MAX) - 1,
             Found::Empty | Found::Foreign => self.steps.len(),
+        };
+        let again = match &mut journal {
+            Some(journal) => journal.read(database, self.format())?,
+            None => HashMap::new(),
         };
         let mut txn = database.begin_write()?;
         txn.set_quick_repair(true);
         for step in self.steps.iter().skip(done) {
             step(&txn)?;
         }
-        let mut tables = Tables { txn: &txn };
+        let mut tables = Tables { txn: &txn, again };
+        tables.create(META)?;
         for create in self.tables {
             create(&mut tables)?;
         }
+        if let Some(table) = tables.again.into_keys().next() {
+            return Err(StoreError::UnknownTable { table });
+        }
         txn.open_table(META)?.insert(FORMAT, self.format())?;
-        Ok(txn.commit()?)
-    }
-
-    /// Writes what is there already, to learn whether a store can be written.
-    pub(super) fn probe(&self, database: &Database) -> Result<(), StoreError> {
-        let mut txn = database.begin_write()?;
-        txn.set_quick_repair(true);
-        txn.open_table(META)?.insert(FORMAT, self.format())?;
-        Ok(txn.commit()?)
+        if let Some(journal) = &journal {
+            journal.take(&txn)?;
+        }
+        txn.commit()?;
+        if let Some(journal) = journal {
+            journal.restart();
+        }
+        Ok(())
     }
 }
 
@@ -183,7 +212,7 @@ mod tests {
     fn a_new_store_gets_the_tables_and_no_step() {
         let database = memory();
         assert_eq!(inspect(&database).unwrap(), Found::Empty);
-        THIRD.apply(&database, Found::Empty).unwrap();
+        THIRD.apply(&database, Found::Empty, None).unwrap();
         assert_eq!(inspect(&database).unwrap(), Found::Format(3));
         assert_eq!(tables(&database), ["meta", "new"]);
     }
@@ -191,13 +220,13 @@ mod tests {
     #[test]
     fn an_old_store_gets_the_missing_steps_in_order_and_each_once() {
         let database = memory();
-        FIRST.apply(&database, Found::Empty).unwrap();
+        FIRST.apply(&database, Found::Empty, None).unwrap();
         let txn = database.begin_write().unwrap();
         txn.open_table(OLD).unwrap().insert(1, 41).unwrap();
         txn.commit().unwrap();
         for found in [Found::Format(1), Found::Format(3)] {
             assert_eq!(inspect(&database).unwrap(), found);
-            THIRD.apply(&database, found).unwrap();
+            THIRD.apply(&database, found, None).unwrap();
         }
         assert_eq!(tables(&database), ["meta", "new"]);
         let new = database.begin_read().unwrap().open_table(NEW).unwrap();
@@ -207,9 +236,9 @@ mod tests {
     #[test]
     fn a_step_that_fails_leaves_the_store_as_it_was() {
         let database = memory();
-        FIRST.apply(&database, Found::Empty).unwrap();
+        FIRST.apply(&database, Found::Empty, None).unwrap();
         let failing = Schema { steps: &[add_one, fail], tables: &[create_new] };
-        failing.apply(&database, Found::Format(1)).unwrap_err();
+        failing.apply(&database, Found::Format(1), None).unwrap_err();
         assert_eq!(inspect(&database).unwrap(), Found::Format(1));
         assert_eq!(tables(&database), ["meta", "old"]);
         let old = database.begin_read().unwrap().open_table(OLD).unwrap();

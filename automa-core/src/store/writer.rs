@@ -1,5 +1,6 @@
 //! The one thread that writes: it takes all changes that wait, applies them in one transaction,
-//! makes that durable with one sync, publishes their events, and answers them all.
+//! makes that durable with one sync of the [journal](super::journal), publishes their events, and
+//! answers them all.
 
 use std::{
     any::Any,
@@ -9,13 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::Database;
+use redb::{Database, Durability, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::{
     Health, Shared,
     change::{Change, Ran, Verdict},
-    migrate::Schema,
+    journal::Journal,
+    migrate::{Found, Schema},
     queue::Taken,
 };
 use crate::{
@@ -25,6 +27,8 @@ use crate::{
 
 /// The most changes of one transaction.
 const BATCH: usize = 512;
+/// How long the journal goes on before the store is synced.
+const ROUND: Duration = Duration::from_secs(1);
 /// From the second attempt on to open a failed store, the pause doubles from this …
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// … up to this.
@@ -36,6 +40,7 @@ pub(super) type Reopen = Box<dyn Fn() -> Result<Reopened, StoreError> + Send>;
 /// A store that was opened again.
 pub(super) struct Reopened {
     pub(super) database: Database,
+    pub(super) journal: Option<Journal>,
     /// Why it can only be read.
     pub(super) problem: Option<StoreError>,
 }
@@ -43,16 +48,18 @@ pub(super) struct Reopened {
 impl Reopened {
     /// Opens it, and learns whether it can be written.
     pub(super) fn by(
-        open: impl Fn() -> Result<Database, StoreError>,
+        open: impl Fn() -> Result<(Database, Option<Journal>), StoreError>,
         schema: Schema,
     ) -> Result<Self, StoreError> {
-        let database = open()?;
-        let Err(problem) = schema.probe(&database) else {
-            return Ok(Self { database, problem: None });
+        let (database, mut journal) = open()?;
+        let found = Found::Format(schema.format());
+        let Err(problem) = schema.apply(&database, found, journal.as_mut()) else {
+            return Ok(Self { database, journal, problem: None });
         };
         // A handle whose disk has failed once does not read any more either. It holds the lock.
         drop(database);
-        Ok(Self { database: open()?, problem: Some(problem) })
+        let (database, journal) = open()?;
+        Ok(Self { database, journal, problem: Some(problem) })
     }
 }
 
@@ -162,6 +169,10 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     /// None if there is nothing to open again: the store is in memory.
     reopen: Option<Reopen>,
+    /// None if there is nothing to keep.
+    journal: Option<Journal>,
+    /// When the journal is to begin anew, if it holds anything.
+    due: Option<Instant>,
     events: Publisher,
     broken: Option<Broken>,
     /// Failures since the last transaction that succeeded.
@@ -184,8 +195,13 @@ impl Drop for End<'_> {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, reopen: Option<Reopen>, events: Publisher) -> Self {
-        Self { shared, reopen, events, broken: None, failures: 0 }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        reopen: Option<Reopen>,
+        journal: Option<Journal>,
+        events: Publisher,
+    ) -> Self {
+        Self { shared, reopen, journal, due: None, events, broken: None, failures: 0 }
     }
 
     /// Works until the queue is closed and empty.
@@ -198,9 +214,9 @@ impl Writer {
                 self.reopen();
                 continue;
             }
-            match shared.queue.take(BATCH, retry_at) {
-                Taken::Closed => break,
-                Taken::Nothing => {}
+            match shared.queue.take(BATCH, retry_at.or(self.due)) {
+                Taken::Closed => break self.settle(),
+                Taken::Nothing => self.settle(),
                 Taken::Items(requests) => match &self.broken {
                     None => self.write(requests),
                     Some(Broken { reason, .. }) => {
@@ -241,7 +257,7 @@ impl Writer {
     /// Applies and commits those of a batch that are still in it. `false` if one of them spoilt the
     /// transaction: that one is taken out, and the others have to be applied again.
     fn attempt(
-        &self,
+        &mut self,
         batch: &mut [(Box<dyn Request>, bool)],
         events: &mut Vec<Event>,
     ) -> Result<bool, Failure> {
@@ -258,14 +274,56 @@ impl Writer {
                 }
             }
         }
-        let (txn, emitted) = change.finish();
+        let (written, emitted) = change.finish();
         *events = emitted;
-        if let Some(txn) = txn {
-            txn.commit().map_err(|error| Failure::Commit(Arc::new(error.into())))?;
+        if let Some((txn, operations)) = written {
+            self.commit(txn, &operations).map_err(|error| Failure::Commit(Arc::new(error)))?;
             self.shared.commits.fetch_add(1, Ordering::Relaxed);
         }
         self.shared.changes.fetch_add(kept, Ordering::Relaxed);
         Ok(true)
+    }
+
+    /// Makes a transaction durable: by the journal if it has room, else by a sync of the store.
+    fn commit(&mut self, mut txn: WriteTransaction, operations: &[u8]) -> Result<(), redb::Error> {
+        match &mut self.journal {
+            Some(journal) if journal.fits(operations) => {
+                txn.set_durability(Durability::None)?;
+                journal.append(operations).map_err(redb::Error::Io)?;
+                self.due.get_or_insert_with(|| Instant::now() + ROUND);
+                Ok(txn.commit()?)
+            }
+            _ => self.commit_to_store(txn),
+        }
+    }
+
+    /// Syncs the store, which needs nothing of the journal then.
+    fn commit_to_store(&mut self, mut txn: WriteTransaction) -> Result<(), redb::Error> {
+        // Without, opening after a crash takes seconds for each gigabyte.
+        txn.set_quick_repair(true);
+        if let Some(journal) = &self.journal {
+            journal.take(&txn)?;
+        }
+        txn.commit()?;
+        self.due = None;
+        if let Some(journal) = &mut self.journal {
+            journal.restart();
+        }
+        Ok(())
+    }
+
+    /// Makes the store durable without its journal, if it is not.
+    fn settle(&mut self) {
+        if self.broken.is_some() || self.journal.as_ref().is_none_or(Journal::is_empty) {
+            return;
+        }
+        let settled = self.shared.begin_write().map_err(|error| Failure::Begin(chain(&error)));
+        let settled = settled.and_then(|txn| {
+            self.commit_to_store(txn).map_err(|error| Failure::Commit(Arc::new(error)))
+        });
+        if let Err(failure) = settled {
+            self.fail(&failure, 0);
+        }
     }
 
     /// After an I/O error redb refuses all later writes on its handle: a new one is needed.
@@ -287,7 +345,8 @@ impl Writer {
     fn reopen(&mut self) {
         let (Some(broken), Some(reopen)) = (self.broken.take(), &self.reopen) else { return };
         let problem = match self.shared.replace(reopen) {
-            Ok(None) => {
+            Ok((journal, None)) => {
+                (self.journal, self.due) = (journal, None);
                 self.shared.health.send_replace(Health::Ready);
                 if broken.withheld > 0 {
                     self.events.publish(Event::Missed(broken.withheld));
@@ -295,7 +354,7 @@ impl Writer {
                 tracing::info!("the store is available again");
                 return;
             }
-            Ok(Some(problem)) | Err(problem) => problem,
+            Ok((_, Some(problem))) | Err(problem) => problem,
         };
         let reason = chain(&problem);
         tracing::debug!(reason, "the store cannot be written yet");

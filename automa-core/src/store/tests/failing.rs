@@ -15,7 +15,7 @@ use crate::{
     clock::SystemClock,
     event::Event,
     id::UserId,
-    store::{Health, migrate::Found, writer::Reopened},
+    store::{Health, journal::Journal, migrate::Found, writer::Reopened},
 };
 
 /// A file in memory that outlives the database on it.
@@ -23,6 +23,8 @@ use crate::{
 struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
     full: Arc<AtomicBool>,
+    /// Whether it has room for nothing more than there is.
+    crowded: Arc<AtomicBool>,
 }
 
 impl Disk {
@@ -40,11 +42,16 @@ impl Disk {
     }
 
     fn store(&self) -> Store {
-        let database = self.open().unwrap();
-        SCHEMA.apply(&database, Found::Empty).unwrap();
+        self.store_with(|| None)
+    }
+
+    /// A store with a journal, if there is one.
+    fn store_with(&self, journal: impl Fn() -> Option<Journal> + Send + 'static) -> Store {
+        let (database, mut begun) = (self.open().unwrap(), journal());
+        SCHEMA.apply(&database, Found::Empty, begun.as_mut()).unwrap();
         let disk = self.clone();
-        let reopen = move || Reopened::by(|| disk.open(), SCHEMA);
-        Store::start(database, Some(Box::new(reopen)), "disk".as_ref()).unwrap()
+        let reopen = move || Reopened::by(|| Ok((disk.open()?, journal())), SCHEMA);
+        Store::start(database, begun, Some(Box::new(reopen)), "disk".as_ref()).unwrap()
     }
 }
 
@@ -61,6 +68,9 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.check()?;
+        if self.crowded.load(Ordering::SeqCst) && len > self.len()? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.bytes.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }
@@ -164,4 +174,23 @@ async fn what_a_database_cannot_write_fails_without_closing_it() {
     assert!(matches!(error, StoreError::Database(_)), "{error:?}");
     assert_eq!(store.health(), Health::Ready);
     store.write(put(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_only_the_journal_holds_is_there_when_the_store_cannot_grow() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("automa.redb");
+    let disk = Disk::default();
+    let store = disk.store_with(move || Some(Journal::of(&path).unwrap()));
+    for key in 0..3 {
+        store.write(put(key)).await.unwrap();
+    }
+    disk.crowded.store(true, Ordering::SeqCst);
+    let large = Note::new(&*"large".repeat(1 << 20));
+    store.write(move |change: &mut Change| NOTES.put(change, 3, &large)).await.unwrap_err();
+    // The handle has failed by that, and what the store's file does not hold with it.
+    store.insist(|change| NOTES.put(change, 4, &Note::new(4))).await.unwrap();
+    assert_eq!(keys(&store), [0, 1, 2, 4]);
+    store.shutdown().await;
+    assert_eq!(keys(&disk.store()), [0, 1, 2, 4]);
 }
