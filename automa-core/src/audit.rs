@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Automa, Result,
-    actor::{Actor, Origin, Permission},
+    actor::{Actor, Origin, Permission, Role},
     clock::Clock,
     id::{
         AgentId, ApiKeyId, AuditId, CredentialId, ExecutionId, JobId, ScriptId, SessionId, UserId,
@@ -141,6 +141,24 @@ pub enum Action {
     CredentialRevealRefused(CredentialId),
     /// A credential was tested.
     CredentialTested(CredentialId),
+    /// The address of a user was changed.
+    UserChanged(UserId),
+    /// A user got another role.
+    UserRoleChanged(UserId, Role),
+    /// A user may not sign in any more.
+    UserDisabled(UserId),
+    /// A user may sign in again.
+    UserEnabled(UserId),
+    /// A user set another password.
+    PasswordChanged(UserId),
+    /// A user's password was taken away, and a link made to set another one.
+    PasswordResetBegun(UserId),
+    /// A password was set by a link.
+    PasswordReset(UserId),
+    /// A user ended one of their sessions.
+    SessionRevoked(SessionId),
+    /// A user ended all of their sessions but one.
+    OtherSessionsRevoked(UserId),
 }
 
 impl Entry {
@@ -247,6 +265,15 @@ mod tests {
             Action::CredentialRevealed(credential, 2),
             Action::CredentialRevealRefused(credential),
             Action::CredentialTested(credential),
+            Action::UserChanged(user),
+            Action::UserRoleChanged(user, Role::Admin),
+            Action::UserDisabled(user),
+            Action::UserEnabled(user),
+            Action::PasswordChanged(user),
+            Action::PasswordResetBegun(user),
+            Action::PasswordReset(user),
+            Action::SessionRevoked(session),
+            Action::OtherSessionsRevoked(user),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

@@ -24,6 +24,7 @@ use crate::{
         Admission, ArtifactFiles, Executions, Packer, Runner, RunnerConfig, Sandboxes, ThisHost,
     },
     health::{EngineHealth, Health},
+    id::SessionId,
     job::{HookKey, Hooks, Jobs, Scheduler},
     retention::{Retention, Sweeper},
     script::{Checks, Library, Scripts},
@@ -31,7 +32,7 @@ use crate::{
     setup::{Setup, Token},
     store::{Compaction, Store},
     tally::{self, Tally},
-    user::{Passwords, Users},
+    user::{Passwords, Profile, Resets, Users},
 };
 
 /// An open Automa. Clones are handles of the same one.
@@ -304,6 +305,18 @@ impl Automa {
     #[must_use]
     pub fn keyring(&self) -> Keyring<'_> {
         Keyring::new(self)
+    }
+
+    /// The account of `actor`, who is signed in by a session.
+    #[must_use]
+    pub fn profile<'a>(&'a self, actor: &'a Actor, session: SessionId) -> Profile<'a> {
+        Profile::new(self, actor, session)
+    }
+
+    /// Setting a password by a link.
+    #[must_use]
+    pub fn resets(&self) -> Resets<'_> {
+        Resets::new(self)
     }
 
     /// Scripts and their versions, on behalf of `actor`.

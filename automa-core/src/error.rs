@@ -87,6 +87,12 @@ pub enum Error {
     /// The API key is not accepted.
     #[error(transparent)]
     WrongKey(#[from] Refusal),
+    /// Nobody could let others in any more.
+    #[error("this is the last admin who may sign in; make somebody else an admin first")]
+    LastAdmin,
+    /// Not a link by which a password may be set.
+    #[error("this link was used, has expired or never was; ask an admin for another one")]
+    WrongLink,
     /// The session was ended or has expired.
     #[error("the session has ended; sign in again")]
     SessionEnded,

@@ -9,13 +9,14 @@
 //! All of this is by the clock. One that steps back ends no session, and makes those there are live
 //! longer by as much, until they are refreshed; one that steps forward over their end ends them.
 
+mod sign_in;
+
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Automa, Error, Result,
-    actor::{Actor, Origin, Role},
+    actor::{Actor, Origin},
     audit::{Action, Entry},
     event::Event,
     id::{SessionId, UserId},
@@ -23,15 +24,13 @@ use crate::{
         self,
         change::{Change, View},
     },
-    user::{self, Checked, Hash, User},
+    user::User,
 };
 
 /// How long a session lives from its last refresh.
 pub const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long after a refresh the generation before it is still accepted.
 pub const GRACE: SignedDuration = SignedDuration::from_secs(30);
-/// How many expired sessions one sign-in removes at most: more than come to be by it.
-const SWEEP: usize = 100;
 
 /// A session of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +75,7 @@ pub struct SignedIn {
 }
 
 impl Session {
-    fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.expires_at <= now
     }
 
@@ -124,47 +123,6 @@ pub struct Sessions<'a> {
 impl<'a> Sessions<'a> {
     pub(crate) fn new(automa: &'a Automa) -> Self {
         Self { automa }
-    }
-
-    /// Signs in by username or e-mail address, in whatever case, and password.
-    ///
-    /// Who tries is told no difference between a name that does not exist and a wrong password,
-    /// neither by the answer nor by the work done for it. Both are in the audit log.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::WrongPassword`], [`Error::Hashing`], and the store's.
-    pub async fn sign_in(
-        &self,
-        name: &str,
-        password: &SecretString,
-        client: Client,
-    ) -> Result<SignedIn> {
-        let client = client.cut();
-        let name = name.trim();
-        let account = self.automa.store.look(|view| find_account(view, name))?;
-        let stored = account.as_ref().map(|(_, hash)| hash);
-        let clock = &*self.automa.clock;
-        let checked = self.automa.passwords.check(clock, password, stored).await?;
-        if let (Some((user, stored)), Checked::Right { renewed }) = (account, checked) {
-            let proven = Proven { stored, renewed };
-            if let Some(signed_in) = self.open(&user, client.clone(), Some(proven)).await? {
-                return Ok(signed_in);
-            }
-        }
-        self.refuse(name, client).await
-    }
-
-    /// Begins a session of a user who has just proven by other means who they are, as by the
-    /// [setup](crate::setup).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] when there is no such user, and the store's.
-    pub async fn begin(&self, user: UserId, client: Client) -> Result<SignedIn> {
-        let user = self.automa.store.look(|view| user::get(view, user))?;
-        let signed_in = self.open(&user, client.cut(), None).await?;
-        signed_in.ok_or_else(|| Error::NotFound { kind: "user", id: user.id.to_string() })
     }
 
     /// Goes on with a session, of which the caller has a token of `generation`.
@@ -239,87 +197,39 @@ impl<'a> Sessions<'a> {
         let found = self.automa.store.look(|view| find(view, id, now))?;
         found.ok_or(Error::SessionEnded)
     }
-
-    /// Writes a new session; `None` when the user or the password is not any more what it was.
-    async fn open(
-        &self,
-        user: &User,
-        client: Client,
-        proven: Option<Proven>,
-    ) -> Result<Option<SignedIn>> {
-        let clock = &*self.automa.clock;
-        let now = clock.now();
-        let session = Session {
-            id: SessionId::generate(clock),
-            user: user.id,
-            generation: 0,
-            created_at: now,
-            refreshed_at: now,
-            expires_at: end_of_life(now),
-            client,
-        };
-        let actor = actor(user, session.client.origin);
-        let mut entry = Entry::new(clock, &actor, Action::SignedIn(session.id));
-        entry.address.clone_from(&session.client.address);
-        let change = move |change: &mut Change| {
-            let Some(user) = store::users::get(change, session.user)? else { return Ok(None) };
-            if let Some(Proven { stored, renewed }) = &proven {
-                if store::users::password(change, user.id)?.as_ref() != Some(stored) {
-                    return Ok(None);
-                }
-                if let Some(renewed) = renewed {
-                    store::users::put_password(change, user.id, renewed)?;
-                }
-            }
-            store::sessions::remove_expired(change, now, SWEEP)?;
-            store::sessions::put(change, &session)?;
-            store::audit::add(change, &entry)?;
-            Ok::<_, Error>(Some(SignedIn { user, session: session.clone() }))
-        };
-        self.automa.store.write(change).await
-    }
-
-    /// Remembers that somebody could not sign in.
-    async fn refuse<T>(&self, name: &str, client: Client) -> Result<T> {
-        // Nobody has proven to be a user: this is the name that was tried.
-        let name = line(name, 64);
-        let nobody =
-            Actor { user: None, name, role: Role::Viewer, origin: client.origin, key: None };
-        let mut entry = Entry::new(&*self.automa.clock, &nobody, Action::SignInRefused);
-        entry.address = client.address;
-        let change = move |change: &mut Change| Ok::<_, Error>(store::audit::add(change, &entry)?);
-        self.automa.store.write(change).await?;
-        Err(Error::WrongPassword)
-    }
-}
-
-/// A password that was right, by the hash that was stored then.
-struct Proven {
-    stored: Hash,
-    renewed: Option<Hash>,
 }
 
 fn actor(user: &User, origin: Origin) -> Actor {
     Actor::user(user.id, user.username.clone(), user.role, origin)
 }
 
-fn find_account(view: &impl View, name: &str) -> Result<Option<(User, Hash)>> {
-    let Some(id) = store::users::find(view, name)? else { return Ok(None) };
-    Ok(store::users::get(view, id)?.zip(store::users::password(view, id)?))
+fn may_sign_in(user: &User) -> bool {
+    user.disabled_at.is_none()
 }
 
-/// A session that has not ended, with its user.
+/// A session that has not ended, with its user, who may be signed in.
 fn find(view: &impl View, id: SessionId, now: Timestamp) -> Result<Option<SignedIn>> {
     let session = store::sessions::get(view, id)?.filter(|session| !session.is_over(now));
     let Some(session) = session else { return Ok(None) };
-    let user = store::users::get(view, session.user)?;
+    let user = store::users::get(view, session.user)?.filter(may_sign_in);
     Ok(user.map(|user| SignedIn { user, session }))
 }
 
-fn end(change: &mut Change, session: &Session, entry: &Entry) -> Result<()> {
+pub(crate) fn end(change: &mut Change, session: &Session, entry: &Entry) -> Result<()> {
     store::sessions::remove(change, session)?;
     store::audit::add(change, entry)?;
     change.emit(Event::SessionEnded(session.id));
+    Ok(())
+}
+
+/// Ends all sessions of a user, but for one: part of a change that tells why.
+pub(crate) fn end_all(change: &mut Change, user: UserId, kept: Option<SessionId>) -> Result<()> {
+    for session in store::sessions::of_user(change, user, usize::MAX)? {
+        if Some(session.id) != kept {
+            store::sessions::remove(change, &session)?;
+            change.emit(Event::SessionEnded(session.id));
+        }
+    }
     Ok(())
 }
 

@@ -1,13 +1,29 @@
 //! Users: who may sign in, by which names, and as what.
+//!
+//! A user is never removed, as what they made and did names them; one who may not come any more is
+//! disabled. Whatever takes something from a user (the role, the account, the password) ends their
+//! sessions in the same change, and the last admin who may sign in stays one.
 
+mod change;
 mod password;
+mod profile;
+mod reset;
+mod strength;
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 pub use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::password::{Checked, Hash, Passwords};
+pub use self::{
+    change::{UserChange, UserFilter},
+    profile::Profile,
+    reset::{ResetLink, Resets},
+};
+pub(crate) use self::{
+    password::{Checked, Hash, Passwords},
+    reset::Reset,
+};
 use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission, Role},
@@ -47,6 +63,51 @@ pub struct User {
     /// When it was created.
     #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
     pub created_at: Timestamp,
+    /// Since when it may not sign in and nothing is done in its name, if so.
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::optional")]
+    pub disabled_at: Option<Timestamp>,
+    /// When its password was last set or taken away.
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::required")]
+    pub password_changed_at: Timestamp,
+    /// Since when it signs in with a code as well, if so.
+    #[serde(with = "jiff::fmt::serde::timestamp::microsecond::optional")]
+    pub two_factor_since: Option<Timestamp>,
+    /// How it likes pages to look.
+    pub theme: Theme,
+}
+
+/// Light, dark, or as the system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Theme {
+    /// As the system is.
+    #[default]
+    System,
+    /// Dark on light.
+    Light,
+    /// Light on dark.
+    Dark,
+}
+
+impl Theme {
+    /// All themes.
+    pub const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|theme| theme.name() == name)
+    }
+
+    /// Its name in the API and in pages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
 }
 
 /// A user to be created.
@@ -56,7 +117,7 @@ pub struct NewUser {
     pub username: String,
     /// See [`User::email`].
     pub email: String,
-    /// At least 12 characters and at most 1,024 bytes; neither the username nor the address.
+    /// At least 12 characters and at most 1,024 bytes, and none that is easily guessed.
     pub password: SecretString,
     /// See [`User::role`].
     pub role: Role,
@@ -65,37 +126,34 @@ pub struct NewUser {
 impl NewUser {
     /// Tells what cannot be accepted, whoever else there is.
     pub(crate) fn check(&self) -> Result<()> {
+        let password = strength::check(self.password.expose_secret(), &self.username, &self.email);
         let checks = [
             ("username", check_username(&self.username)),
             ("email", check_email(&self.email)),
-            ("password", self.check_password()),
+            ("password", password),
         ];
         let wrong = checks.into_iter().filter_map(|(field, check)| {
             let reason = check.err()?.to_owned();
             Some(FieldError::new(field, reason))
         });
-        invalid_unless_empty(wrong.collect())
-    }
-
-    fn check_password(&self) -> Result<(), &'static str> {
-        let password = self.password.expose_secret();
-        if password.chars().count() < PASSWORD_MIN {
-            return Err("must have at least 12 characters");
-        }
-        if password.len() > PASSWORD_MAX {
-            return Err("must have at most 1024 bytes");
-        }
-        let is = |name: &str| password.trim().eq_ignore_ascii_case(name);
-        if is(&self.username) || is(&self.email) {
-            return Err("must be something else than the username and the e-mail address");
-        }
-        Ok(())
+        FieldError::none_of(wrong.collect())
     }
 
     /// The user this becomes.
     pub(crate) fn into_user(self, clock: &dyn Clock) -> User {
         let Self { username, email, password: _, role } = self;
-        User { id: UserId::generate(clock), username, email, role, created_at: clock.now() }
+        let created_at = clock.now();
+        User {
+            id: UserId::generate(clock),
+            username,
+            email,
+            role,
+            created_at,
+            disabled_at: None,
+            password_changed_at: created_at,
+            two_factor_since: None,
+            theme: Theme::default(),
+        }
     }
 }
 
@@ -121,19 +179,15 @@ fn check_email(email: &str) -> Result<(), &'static str> {
     Err("must look like name@example.com: one `@`, no spaces, at most 254 bytes")
 }
 
-fn invalid_unless_empty(errors: Vec<FieldError>) -> Result<()> {
-    if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
-}
-
-/// Tells which names of a new user another one has already.
+/// Tells which names of a user another one has already.
 fn check_free(view: &impl View, user: &User) -> Result<()> {
     let mut errors = Vec::new();
     for (field, name) in [("username", &user.username), ("email", &user.email)] {
-        if store::users::find(view, name)?.is_some() {
+        if store::users::find(view, name)?.is_some_and(|id| id != user.id) {
             errors.push(FieldError::new(field, "belongs to another user"));
         }
     }
-    invalid_unless_empty(errors)
+    FieldError::none_of(errors)
 }
 
 /// Writes a new user with what tells of it: the part of a change that all ways to create one share.
@@ -191,14 +245,28 @@ impl<'a> Users<'a> {
         self.automa.store.look(|view| get(view, id))
     }
 
-    /// Users, newest first.
+    /// The user of this name or e-mail address, in whatever case.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] for all but admins, [`Error::NotFound`], and the store's.
+    pub fn named(&self, name: &str) -> Result<User> {
+        self.actor.require(Permission::ManageUsers)?;
+        self.automa.store.look(|view| match store::users::find(view, name)? {
+            Some(id) => get(view, id),
+            None => Err(Error::NotFound { kind: "user", id: name.to_owned() }),
+        })
+    }
+
+    /// The users that a filter lets through, newest first.
     ///
     /// # Errors
     ///
     /// [`Error::Forbidden`] for all but admins, and the store's.
-    pub async fn list(&self, page: PageRequest) -> Result<Page<User>> {
+    pub async fn list(&self, filter: UserFilter, page: PageRequest) -> Result<Page<User>> {
         self.actor.require(Permission::ManageUsers)?;
-        let list = move |view: &_| Ok(store::users::list(view, &page)?);
+        let filter = filter.lowered();
+        let list = move |view: &_| Ok(store::users::list(view, &page, |user| filter.fits(user))?);
         self.automa.store.read(list).await
     }
 }

@@ -41,8 +41,8 @@ pub enum Refusal {
     /// It came from elsewhere.
     #[error("this API key is not accepted from this address")]
     Address,
-    /// Its owner is gone.
-    #[error("the user for whom this API key acts is gone")]
+    /// Its owner is gone or disabled.
+    #[error("the user for whom this API key acts is gone or disabled")]
     Owner,
 }
 
@@ -116,7 +116,8 @@ fn accepted(
     if let Some(refusal) = refusal {
         return Ok(Err(refusal));
     }
-    Ok(store::users::get(view, key.owner)?.ok_or(Refusal::Owner))
+    let owner = store::users::get(view, key.owner)?.filter(|owner| owner.disabled_at.is_none());
+    Ok(owner.ok_or(Refusal::Owner))
 }
 
 /// How keys have been used since that was last written.

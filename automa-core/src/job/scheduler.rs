@@ -183,6 +183,10 @@ pub(super) fn owner(automa: &Automa, job: &Job) -> Result<Result<Actor, String>>
         return Ok(Ok(Actor { origin, ..Actor::embedder(name) }));
     };
     let user = automa.store.look(|view| store::users::get(view, id))?;
+    if user.as_ref().is_some_and(|user| user.disabled_at.is_some()) {
+        let reason = format!("{}, in whose name it runs, is disabled", job.owner_name);
+        return Ok(Err(reason));
+    }
     Ok(user.map(|user| Actor::user(id, user.username, user.role, Origin::Scheduler)).ok_or_else(
         || format!("{}, in whose name it runs, is gone: save the job again", job.owner_name),
     ))

@@ -1,11 +1,15 @@
 use std::sync::Arc;
 
-use super::*;
+use super::{
+    sign_in::{Proven, SWEEP},
+    *,
+};
 use crate::{
+    actor::Role,
     clock::{Clock, TestClock},
     page::PageRequest,
     store::record::{Record, golden::assert_bytes},
-    user::tests::new_user,
+    user::{SecretString, tests::new_user},
 };
 
 /// An Automa with the user Ada, and its clock.

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     event::Event,
     page::PageRequest,
-    user::{Checked, SecretString},
+    user::{Checked, SecretString, UserFilter},
 };
 
 fn in_memory() -> Automa {
@@ -62,7 +62,8 @@ async fn of_two_at_once_exactly_one_becomes_admin() {
     let won = won.unwrap();
     assert!(matches!(lost, Err(Error::SetupClosed)), "{lost:?}");
     let me = Actor::embedder("test");
-    let users = automa.users(&me).list(PageRequest::default()).await.unwrap().items;
+    let users =
+        automa.users(&me).list(UserFilter::default(), PageRequest::default()).await.unwrap().items;
     assert_eq!(users, [won]);
 }
 

@@ -129,6 +129,31 @@ where
         Ok(page(R::TABLE, rows, request))
     }
 
+    /// As [`page`](Self::page), of the records that `fits` lets through: for tables that are small
+    /// enough to be read until a page is full.
+    pub(crate) fn page_of(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        request: &PageRequest,
+        fits: impl Fn(&R) -> bool,
+    ) -> Result<Page<R>, StoreError> {
+        let after = after(R::TABLE, &range, request)?;
+        let table = view.open(self.definition)?;
+        let mut rows = Vec::new();
+        for row in table.range(after)?.rev() {
+            let (key, bytes) = row?;
+            let record = R::decode(bytes.value())?;
+            if fits(&record) {
+                rows.push((key.value(), record));
+            }
+            if rows.len() > request.limit.items() {
+                break;
+            }
+        }
+        Ok(page(R::TABLE, rows, request))
+    }
+
     /// Reads all records, lowest key first, for a step from one format to the next.
     pub(crate) fn for_each(
         &self,
@@ -207,6 +232,17 @@ where
     ) -> Result<Vec<K>, StoreError> {
         let table = view.open(self.definition)?;
         table.range(bounds(&range))?.take(limit).map(|row| Ok(row?.0.value())).collect()
+    }
+
+    /// At most `limit` keys in `range`, highest first.
+    pub(crate) fn highest(
+        &self,
+        view: &impl View,
+        range: impl RangeBounds<K>,
+        limit: usize,
+    ) -> Result<Vec<K>, StoreError> {
+        let table = view.open(self.definition)?;
+        table.range(bounds(&range))?.rev().take(limit).map(|row| Ok(row?.0.value())).collect()
     }
 
     /// One page of the keys in `range`, highest first: as [`Table::page`].

@@ -20,7 +20,7 @@ use crate::{
     page::{Limit, PageRequest},
     script::{Language, NewScript},
     session::{Client, Session},
-    user::{NewUser, SecretString, User},
+    user::{NewUser, SecretString, User, UserFilter},
 };
 
 /// When fixtures begin; each step of what they tell is some seconds later.
@@ -98,7 +98,7 @@ fn all() -> PageRequest {
 
 /// Users, oldest first.
 async fn users(automa: &Automa) -> Vec<User> {
-    let mut users = automa.users(&me()).list(all()).await.unwrap().items;
+    let mut users = automa.users(&me()).list(UserFilter::default(), all()).await.unwrap().items;
     users.reverse();
     users
 }
