@@ -13,6 +13,7 @@ mod logs;
 mod preview;
 mod retention;
 mod scripts;
+mod users;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -47,6 +48,8 @@ enum Tag {
     ApiKeys,
     /// What is kept, for how long, and what it takes
     Disk,
+    /// Who has an account, and what it is
+    Users,
 }
 
 /// The API as an endpoint, and the document that describes it.
@@ -69,6 +72,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         preview::PreviewApi,
         jobs::JobsApi,
         api_keys::ApiKeysApi,
+        users::UsersApi,
     );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")

@@ -9,7 +9,7 @@ use automa_core::{
     api_key,
     id::{ApiKeyId, SessionId},
     session::{Client, SignedIn},
-    user::User,
+    user::{Profile, User},
 };
 use poem::{
     FromRequest, Request, RequestBody,
@@ -58,6 +58,15 @@ impl Caller {
         let (user, actor) = automa(request)?.keyring().resume(&key.into(), address)?;
         let by = actor.key.as_ref().map(|key| By::Key(key.id)).ok_or_else(unfinished)?;
         Ok(Self { user, actor, by })
+    }
+
+    /// Their own account, which no API key opens.
+    pub(crate) fn profile<'a>(&'a self, automa: &'a Automa) -> Result<Profile<'a>, Problem> {
+        match self.by {
+            By::Session(session) => Ok(automa.profile(&self.actor, session)),
+            By::Key(_) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed")
+                .detail(&"an API key may not change how its owner signs in")),
+        }
     }
 
     /// Who holds an access token.
@@ -168,6 +177,11 @@ impl Auth {
 
     pub(crate) fn caller(&self) -> &Caller {
         &self.0
+    }
+
+    /// Their own account.
+    pub(crate) fn profile<'a>(&'a self, automa: &'a Automa) -> Result<Profile<'a>, Problem> {
+        self.0.profile(automa)
     }
 }
 

@@ -125,6 +125,16 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "The agent has not read what it was sent before, and there is no more room for it. Nothing was \
          sent.",
     ),
+    (
+        "wrong-link",
+        "403",
+        "The link was used, has expired or never was. An admin makes another one.",
+    ),
+    (
+        "last-admin",
+        "409",
+        "Nobody could let others in any more. Make somebody else an admin first.",
+    ),
     ("setup-closed", "409", "There is an account already. Sign in with it."),
     ("idempotency-mismatch", "409", "The `Idempotency-Key` was used for another request."),
     ("payload-too-large", "413", "The body is larger than 8 MiB."),

@@ -24,7 +24,9 @@ mod network;
 mod outcome;
 mod overview;
 mod parameters;
+mod profile;
 mod protections;
+mod reset;
 mod results;
 #[cfg(test)]
 mod samples;
@@ -39,6 +41,7 @@ pub(crate) mod text;
 mod theme;
 mod turn;
 mod usage;
+mod users;
 
 use automa_core::execution::State;
 use poem::{
@@ -57,6 +60,14 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/sign-in", get(sign_in::show).post(sign_in::submit))
         .at("/sign-out", post(sign_in::out))
         .at("/theme", post(theme::choose))
+        .at("/reset", get(reset::show).post(reset::submit))
+        .at("/profile", get(profile::show))
+        .at("/profile/password", post(profile::change_password))
+        .at("/profile/sessions", post(profile::end_sessions))
+        .at("/users", get(users::show_list))
+        .at("/users/new", get(users::form::blank).post(users::form::create))
+        .at("/users/:id", get(users::form::edit).post(users::form::save))
+        .at("/users/:id/reset", post(users::form::reset))
         .at("/disk", get(disk::show).post(disk::save))
         .at("/log-look", post(log::choose))
         .at("/docs", get(docs::api))

@@ -156,8 +156,34 @@ impl From<&FieldError> for InvalidField {
     }
 }
 
+impl Problem {
+    /// What is wrong with who asks, or with an account, if that is what it is.
+    fn of_account(error: &Error) -> Option<Self> {
+        let problem = match error {
+            Error::WrongPassword => {
+                Self::new(StatusCode::UNAUTHORIZED, "wrong-password", "Wrong name or password")
+            }
+            Error::WrongKey(_) => {
+                Self::new(StatusCode::UNAUTHORIZED, "wrong-key", "API key not accepted")
+            }
+            Error::SessionEnded => Self::of_status(StatusCode::UNAUTHORIZED),
+            Error::WrongToken => {
+                Self::new(StatusCode::FORBIDDEN, "wrong-token", "Wrong setup link")
+            }
+            Error::WrongLink => Self::new(StatusCode::FORBIDDEN, "wrong-link", "Wrong link"),
+            Error::LastAdmin => Self::new(StatusCode::CONFLICT, "last-admin", "The last admin"),
+            Error::SetupClosed => Self::new(StatusCode::CONFLICT, "setup-closed", "Already set up"),
+            _ => return None,
+        };
+        Some(problem.detail(error))
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
+        if let Some(problem) = Self::of_account(&error) {
+            return problem;
+        }
         match &error {
             Error::NotFound { .. } => {
                 Self::new(StatusCode::NOT_FOUND, "not-found", "Not found").detail(&error)
@@ -223,21 +249,6 @@ impl From<Error> for Problem {
             Error::IdempotencyMismatch => {
                 let title = "Another request of this key";
                 Self::new(StatusCode::CONFLICT, "idempotency-mismatch", title).detail(&error)
-            }
-            Error::WrongPassword => {
-                Self::new(StatusCode::UNAUTHORIZED, "wrong-password", "Wrong name or password")
-                    .detail(&error)
-            }
-            Error::WrongKey(_) => {
-                Self::new(StatusCode::UNAUTHORIZED, "wrong-key", "API key not accepted")
-                    .detail(&error)
-            }
-            Error::SessionEnded => Self::of_status(StatusCode::UNAUTHORIZED).detail(&error),
-            Error::WrongToken => {
-                Self::new(StatusCode::FORBIDDEN, "wrong-token", "Wrong setup link").detail(&error)
-            }
-            Error::SetupClosed => {
-                Self::new(StatusCode::CONFLICT, "setup-closed", "Already set up").detail(&error)
             }
             Error::Store(StoreError::Cursor(cursor)) => {
                 Self::invalid_field("cursor", cursor.to_string())

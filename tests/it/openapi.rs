@@ -225,6 +225,39 @@ async fn tour_jobs(tour: &mut Tour, client: &Client, script: &str) {
     tour.call(client, Method::DELETE, &path, nothing.clone()).await;
 }
 
+/// What there is for accounts, and for one's own.
+async fn tour_people(tour: &mut Tour, admin: &Client, anonymous: &Client) {
+    let v1 = |path: &str| format!("/api/v1/{path}");
+    let (get, post, nothing) = (Method::GET, Method::POST, Value::Null);
+    let body = json!({
+        "username": "eve", "email": "eve@example.com", "password": PASSWORD, "role": "viewer",
+    });
+    let eve = id(&tour.call(admin, post.clone(), &v1("users"), body).await);
+    let path = v1(&format!("users/{eve}"));
+    let found = v1("users?q=eve&role=viewer&disabled=false&two_factor=false&limit=5");
+    for path in [v1("users"), found, path.clone()] {
+        tour.call(admin, get.clone(), &path, nothing.clone()).await;
+    }
+    let body = json!({ "email": "eve@example.org", "role": "operator" });
+    tour.call(admin, Method::PUT, &path, body).await;
+    let link = tour.call(admin, post.clone(), &format!("{path}/reset"), nothing.clone()).await;
+    let body = json!({ "token": link["token"], "password": "tide lamp orbit quill" });
+    tour.call(anonymous, post.clone(), &v1("auth/reset"), body).await;
+    let sign_in = async || {
+        let body = json!({ "username": "eve", "password": "tide lamp orbit quill" });
+        let tokens = anonymous.post("/api/v1/auth/login", body).await.json(200);
+        anonymous.with_token(tokens["access_token"].as_str().unwrap())
+    };
+    let (eve, _elsewhere) = (sign_in().await, sign_in().await);
+    tour.call(&eve, Method::PUT, &v1("auth/me"), json!({ "theme": "dark" })).await;
+    let sessions = tour.call(&eve, get, &v1("auth/sessions"), nothing.clone()).await;
+    let other = v1(&format!("auth/sessions/{}", sessions["items"][0]["id"].as_str().unwrap()));
+    tour.call(&eve, Method::DELETE, &other, nothing.clone()).await;
+    tour.call(&eve, Method::DELETE, &v1("auth/sessions"), nothing).await;
+    let body = json!({ "current_password": "tide lamp orbit quill", "new_password": PASSWORD });
+    tour.call(&eve, post, &v1("auth/password"), body).await;
+}
+
 #[test]
 fn every_operation_answers_as_described() {
     block_on(async {
@@ -318,6 +351,7 @@ fn every_operation_answers_as_described() {
             }
         }
 
+        tour_people(&mut tour, &client, &anonymous).await;
         tour_reviews(&mut tour, (&client, &other), &script).await;
         let body = json!({ "refresh_token": tokens["refresh_token"] });
         tour.call(&client, Method::POST, &v1("auth/logout"), body).await;

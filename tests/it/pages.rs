@@ -144,7 +144,7 @@ pub(crate) async fn signed_in(server: &Server) -> Browser {
     browser
 }
 
-async fn sign_in(browser: &Browser) {
+pub(crate) async fn sign_in(browser: &Browser) {
     browser.fill("#username", "admin").await;
     browser.fill("#password", PASSWORD).await;
     browser.click("form[action='/sign-in'] button").await;
@@ -156,7 +156,7 @@ const VIEWS: [(u32, Scheme); 4] =
     [(1280, Scheme::Light), (1280, Scheme::Dark), (390, Scheme::Light), (390, Scheme::Dark)];
 
 /// Looks at a page in every way, and hears what it says to the console.
-async fn look(browser: &Browser, url: &str, name: &str) {
+pub(crate) async fn look(browser: &Browser, url: &str, name: &str) {
     view(browser, url, name).await;
     browser.assert_quiet(name).await;
 }

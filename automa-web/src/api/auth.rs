@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use automa_core::{
     Automa, Error,
-    actor::{Origin, Role},
-    id::UserId,
-    session::SignedIn,
+    actor::Origin,
+    id::SessionId,
+    session::{self, SignedIn},
     setup::NewAdmin,
-    user,
+    user::Theme,
 };
 use jiff::Timestamp;
 use poem::{Request, web::Data};
-use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 
 use super::{
     Tag,
     body::Body,
+    users::User,
     wire::{OneOf, Text},
 };
 use crate::{
@@ -63,14 +64,51 @@ struct Tokens {
     expires_in: u64,
 }
 
-/// An account.
+/// Another password.
 #[derive(Object)]
-struct User {
-    id: Text<UserId>,
-    username: String,
-    email: String,
-    role: OneOf<Role>,
+struct NewPassword {
+    current_password: String,
+    /// At least 12 characters, and none that is easily guessed.
+    new_password: String,
+}
+
+/// A password by a link.
+#[derive(Object)]
+struct ResetPassword {
+    /// The token of the link.
+    token: String,
+    /// At least 12 characters, and none that is easily guessed.
+    password: String,
+}
+
+/// What one likes.
+#[derive(Object)]
+struct Preferences {
+    /// How pages look.
+    theme: OneOf<Theme>,
+}
+
+/// What lies between signing in and signing out.
+#[derive(Object)]
+struct Session {
+    id: Text<SessionId>,
+    /// Whether it is the one that asks.
+    current: bool,
     created_at: Text<Timestamp>,
+    /// When it was last refreshed.
+    refreshed_at: Text<Timestamp>,
+    /// When it ends, unless it is refreshed before.
+    expires_at: Text<Timestamp>,
+    /// From which address its user signed in.
+    address: Option<String>,
+    /// What the client said it is.
+    agent: Option<String>,
+}
+
+/// All of one's sessions, newest first, 200 at most.
+#[derive(Object)]
+struct SessionList {
+    items: Vec<Session>,
 }
 
 #[derive(ApiResponse)]
@@ -87,14 +125,23 @@ enum SignedOut {
     Done,
 }
 
-impl From<user::User> for User {
-    fn from(user: user::User) -> Self {
+#[derive(ApiResponse)]
+enum Done {
+    /// It was done
+    #[oai(status = 204)]
+    Done,
+}
+
+impl Session {
+    fn new(session: session::Session, current: SessionId) -> Self {
         Self {
-            id: Text(user.id),
-            username: user.username,
-            email: user.email,
-            role: OneOf(user.role),
-            created_at: Text(user.created_at),
+            id: Text(session.id),
+            current: session.id == current,
+            created_at: Text(session.created_at),
+            refreshed_at: Text(session.refreshed_at),
+            expires_at: Text(session.expires_at),
+            address: session.client.address,
+            agent: session.client.agent,
         }
     }
 }
@@ -182,6 +229,87 @@ impl AuthApi {
     #[expect(clippy::unused_async, reason = "an operation is awaited")]
     async fn me(&self, auth: Auth) -> Result<Json<User>, Problem> {
         Ok(Json(auth.caller().user.clone().into()))
+    }
+
+    /// Say what one likes.
+    #[oai(path = "/me", method = "put", operation_id = "changeMe")]
+    async fn change_me(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        Body(likes): Body<Preferences>,
+    ) -> Result<Json<User>, Problem> {
+        auth.profile(automa)?.set_theme(likes.theme.0).await?;
+        let id = auth.caller().user.id;
+        Ok(Json(automa.users(auth.actor()).get(id)?.into()))
+    }
+
+    /// Set another password.
+    ///
+    /// All other sessions end.
+    #[oai(path = "/password", method = "post", operation_id = "changePassword")]
+    async fn change_password(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        Body(new): Body<NewPassword>,
+    ) -> Result<Done, Problem> {
+        let NewPassword { current_password, new_password } = new;
+        let (current, new) = (current_password.into(), new_password.into());
+        auth.profile(automa)?.change_password(&current, &new).await?;
+        Ok(Done::Done)
+    }
+
+    /// Set a password by a link.
+    ///
+    /// The link is of an admin, and used up by that. Sign in afterwards.
+    #[oai(path = "/reset", method = "post", operation_id = "setPasswordByLink")]
+    async fn reset(
+        &self,
+        Data(automa): Data<&Automa>,
+        Body(reset): Body<ResetPassword>,
+    ) -> Result<Done, Problem> {
+        let ResetPassword { token, password } = reset;
+        let (token, password) = (token.into(), password.into());
+        automa.resets().set_password(&token, &password, Origin::Api).await?;
+        Ok(Done::Done)
+    }
+
+    /// List where one is signed in.
+    #[oai(path = "/sessions", method = "get", operation_id = "listSessions")]
+    #[expect(clippy::unused_async, reason = "an operation is awaited")]
+    async fn sessions(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+    ) -> Result<Json<SessionList>, Problem> {
+        let profile = auth.profile(automa)?;
+        let (sessions, current) = (profile.sessions()?, profile.session());
+        let items = sessions.into_iter().map(|it| Session::new(it, current)).collect();
+        Ok(Json(SessionList { items }))
+    }
+
+    /// Sign out everywhere else.
+    #[oai(path = "/sessions", method = "delete", operation_id = "endOtherSessions")]
+    async fn end_other_sessions(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+    ) -> Result<Done, Problem> {
+        auth.profile(automa)?.end_other_sessions().await?;
+        Ok(Done::Done)
+    }
+
+    /// Sign out somewhere.
+    #[oai(path = "/sessions/:id", method = "delete", operation_id = "endSession")]
+    async fn end_session(
+        &self,
+        auth: Auth,
+        Data(automa): Data<&Automa>,
+        id: Path<Text<SessionId>>,
+    ) -> Result<Done, Problem> {
+        auth.profile(automa)?.end_session(id.0.0).await?;
+        Ok(Done::Done)
     }
 }
 

@@ -7,10 +7,11 @@ use automa_core::{
     address::Network,
     agent,
     execution::{OnConflict, State},
-    id::{AgentId, ApiKeyId, ExecutionId, JobId, ScriptId, UserId},
+    id::{AgentId, ApiKeyId, ExecutionId, JobId, ScriptId, SessionId, UserId},
     job::{By, Overlap},
     page::Cursor,
     script::{Content, Language, Place, Sort, Status, Visibility},
+    user::Theme,
 };
 use automa_sandbox::{Destination, Stream};
 use jiff::Timestamp;
@@ -46,6 +47,9 @@ impl Format for Network {
     const FORMAT: &'static str = "network";
 }
 impl Format for UserId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for SessionId {
     const FORMAT: &'static str = "uuid";
 }
 impl Format for Timestamp {
@@ -200,6 +204,15 @@ impl Word for Role {
             Self::Operator => "operator",
             Self::Admin => "admin",
         }
+    }
+}
+
+impl Word for Theme {
+    const NAME: &'static str = "Theme";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
     }
 }
 

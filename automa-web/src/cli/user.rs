@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
 };
@@ -12,6 +13,7 @@ use automa_core::{
     user::NewUser,
 };
 use clap::Subcommand;
+use secrecy::ExposeSecret as _;
 
 use super::{block_on, explain, serve::DATA};
 
@@ -26,6 +28,21 @@ pub(crate) struct Args {
 enum Action {
     /// Create an account, while no server runs on the data directory
     Add(Add),
+    /// Take an account's password away and print a link for a new one, while no server runs on the
+    /// data directory
+    Reset(Reset),
+}
+
+#[derive(Debug, clap::Args)]
+struct Reset {
+    /// The account's name or e-mail address
+    name: String,
+    /// Where the server keeps everything
+    #[arg(long, env = "AUTOMA_DATA", default_value = DATA, value_name = "DIR")]
+    data: PathBuf,
+    /// Where the server listens
+    #[arg(long, env = "AUTOMA_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+    listen: SocketAddr,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,12 +71,14 @@ fn role(name: &str) -> Result<Role, String> {
 
 /// Runs the command.
 pub(crate) fn main(args: Args) -> ExitCode {
-    let Action::Add(add) = args.action;
-    let added = block_on(add.run()).map_err(Into::into).flatten();
-    match added {
-        Ok(name) => {
+    let done = match args.action {
+        Action::Add(add) => block_on(add.run()),
+        Action::Reset(reset) => block_on(reset.run()),
+    };
+    match done.map_err(Into::into).flatten() {
+        Ok(said) => {
             // Whoever closed stdout does not want to know.
-            let _ = writeln!(io::stdout(), "added {name}");
+            let _ = writeln!(io::stdout(), "{said}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -93,5 +112,20 @@ async fn add(automa: &Automa, new: NewUser) -> Result<String, Box<dyn std::error
             .into());
     }
     let actor = Actor::embedder("command line");
-    Ok(automa.users(&actor).create(new).await?.username)
+    Ok(format!("added {}", automa.users(&actor).create(new).await?.username))
+}
+
+impl Reset {
+    async fn run(self) -> Result<String, Box<dyn std::error::Error>> {
+        let automa = Automa::builder().directory(self.data).open()?;
+        let actor = Actor::embedder("command line");
+        let users = automa.users(&actor);
+        let link = match users.named(&self.name) {
+            Ok(user) => users.reset(user.id).await,
+            Err(error) => Err(error),
+        };
+        automa.close().await;
+        let token = link?.token;
+        Ok(format!("http://{}/reset?token={}", self.listen, token.expose_secret()))
+    }
 }

@@ -1,15 +1,14 @@
 //! What stands around every page: its title, the way to the others, the theme, who is signed in.
 
-use std::fmt;
-
 use automa_core::{
     actor::Role,
     clock::{Clock as _, SystemClock},
+    user::Theme,
 };
 use jiff::Timestamp;
 use poem::Request;
 
-use super::text::bare;
+use super::{text::bare, theme};
 
 /// The frame of one page.
 #[derive(Debug, Clone)]
@@ -36,6 +35,13 @@ pub(crate) struct Member {
     pub(crate) role: Role,
 }
 
+impl Member {
+    /// Whether pages of admins are shown.
+    pub(super) fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+}
+
 impl Frame {
     /// The frame of the page that was asked for.
     pub(crate) fn new(request: &Request, title: impl Into<String>) -> Self {
@@ -44,7 +50,7 @@ impl Frame {
             title: bare(&title.into()),
             place: None,
             user: None,
-            theme: Theme::of(request),
+            theme: theme::of(request),
             path: path.to_owned(),
             now: SystemClock::new().now(),
             broad: false,
@@ -74,6 +80,11 @@ impl Frame {
     /// The way to those that are used most.
     pub(super) fn shortcuts(&self) -> Vec<Link> {
         Place::DOCK.map(|place| self.link(place)).into()
+    }
+
+    /// Themes to choose from.
+    pub(super) fn themes(&self) -> Vec<theme::Choice> {
+        theme::choices(self.theme)
     }
 
     fn link(&self, place: Place) -> Link {
@@ -145,66 +156,5 @@ impl Place {
             Self::Agents => "agent",
             Self::Code => "term",
         }
-    }
-}
-
-/// Light, dark, or as the system is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Theme {
-    #[default]
-    System,
-    Light,
-    Dark,
-}
-
-impl Theme {
-    /// The cookie that remembers it.
-    pub(crate) const COOKIE: &'static str = "theme";
-    const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
-
-    /// The one of this name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|theme| theme.name() == name)
-    }
-
-    /// What the browser remembers.
-    fn of(request: &Request) -> Self {
-        let jar = request.cookie();
-        jar.get(Self::COOKIE).and_then(|it| Self::named(it.value_str())).unwrap_or_default()
-    }
-
-    /// All themes, and whether each is the one.
-    pub(super) fn choices(self) -> Vec<(Self, bool)> {
-        Self::ALL.map(|theme| (theme, theme == self)).into()
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::Light => "light",
-            Self::Dark => "dark",
-        }
-    }
-
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::System => "As the system is",
-            Self::Light => "Light",
-            Self::Dark => "Dark",
-        }
-    }
-
-    pub(super) fn icon(self) -> &'static str {
-        match self {
-            Self::System => "half",
-            Self::Light => "sun",
-            Self::Dark => "moon",
-        }
-    }
-}
-
-impl fmt::Display for Theme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }

@@ -11,6 +11,7 @@ use automa_core::{
     id::{AgentId, ExecutionId, ScriptId},
     page::Cursor,
     script::{Content, Hit, Language, Place as Part, Script, Status, Version, Visibility},
+    user::Theme,
 };
 use automa_sandbox::{
     Bytes, EgressEvent, Exit, ExitReport, Feature, Outcome, Refusal, Start, Step, Usage,
@@ -19,7 +20,7 @@ use automa_sandbox::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    frame::{Frame, Place, Theme},
+    frame::{Frame, Place},
     parameters,
     protections::{self, Protections},
     table::Tally,

@@ -13,6 +13,7 @@ use poem::{
 use super::{
     form::{Field, Kind, Problems, Typed},
     frame::Frame,
+    theme,
 };
 use crate::{
     auth::{Caller, Keys, client, cookie},
@@ -39,6 +40,7 @@ impl SignInPage {
         let notice = match typed.get("note") {
             "set-up" => Some("The first account exists already. Sign in with it."),
             "out" => Some("You are signed out."),
+            "password" => Some("Your password is set. Sign in with it."),
             _ => None,
         };
         let username = Field::line("username", "Name or e-mail")
@@ -90,6 +92,7 @@ pub(super) async fn submit(
     match automa.sessions().sign_in(typed.line("username"), &password, client).await {
         Ok(session) => {
             cookie::set(request, &keys.tokens(&session));
+            theme::bring(request, &session.user);
             Ok(see_other(local(typed.get("next"))))
         }
         Err(Error::WrongPassword) => {

@@ -18,6 +18,10 @@ fn all() -> Vec<(&'static str, String)> {
         super::scripts::trash::tests::samples(),
         super::code::tests::samples(),
         super::disk::tests::samples(),
+        super::profile::tests::samples(),
+        super::reset::tests::samples(),
+        super::users::tests::samples(),
+        super::users::form::tests::samples(),
         super::jobs::tests::samples(),
         super::jobs::job::tests::samples(),
         super::jobs::form::tests::samples(),
@@ -147,7 +151,9 @@ fn every_input_has_a_label_and_every_picture_is_in_the_sprite() {
                 continue;
             }
             let named = ["input", "textarea", "select"].contains(&name(tag));
-            let silent = tag.contains("type=\"hidden\"") || tag.contains("type=\"radio\"");
+            let silent = ["type=\"hidden\"", "type=\"radio\"", " hidden readonly"]
+                .iter()
+                .any(|it| tag.contains(it));
             if named && !silent {
                 let id = tag.split_once(" id=\"").unwrap().1.split_once('"').unwrap().0;
                 assert!(labels.contains(&id), "{sample}: {tag}");

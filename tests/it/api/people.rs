@@ -1,6 +1,9 @@
 //! Signing in and out, tokens, and what each role may do.
 
-use automa_tests::{client::PASSWORD, client::send, server::Server};
+use automa_tests::{
+    client::{Answer, Client, PASSWORD, send},
+    server::Server,
+};
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -145,6 +148,90 @@ fn roles_decide_what_may_be_done() {
                 answer.is(status.unwrap_or(allowed));
             }
         }
+    });
+}
+
+async fn create(admin: &Client, name: &str, role: &str) -> String {
+    let body = json!({
+        "username": name, "email": format!("{name}@example.com"), "password": PASSWORD, "role": role,
+    });
+    let user = admin.post("/api/v1/users", body).await.json(201);
+    format!("/api/v1/users/{}", text(&user, "id"))
+}
+
+async fn put(client: &Client, path: &str, body: Value) -> Answer {
+    send(client.request(Method::PUT, path).json(&body)).await
+}
+
+#[test]
+fn what_becomes_of_a_user_holds_at_once() {
+    block_on(async {
+        let server = Server::start();
+        let admin = server.set_up().await;
+        let path = create(&admin, "olga", "operator").await;
+        let olga = server.anonymous().sign_in("olga").await;
+        olga.get("/api/v1/users").await.problem(403);
+        put(&olga, &path, json!({ "role": "admin" })).await.problem(403);
+        put(&admin, &path, json!({ "role": "viewer" })).await.is(200);
+        olga.get("/api/v1/auth/me").await.problem(401);
+        let olga = server.anonymous().sign_in("olga").await;
+        assert_eq!(
+            put(&admin, &path, json!({ "disabled": true })).await.json(200)["disabled"],
+            true
+        );
+        olga.get("/api/v1/auth/me").await.problem(401);
+        let body = json!({ "username": "olga", "password": PASSWORD });
+        let refused = server.anonymous().post("/api/v1/auth/login", body).await.problem(401);
+        let body = json!({ "username": "nobody", "password": PASSWORD });
+        let unknown = server.anonymous().post("/api/v1/auth/login", body).await.problem(401);
+        assert_eq!(refused, unknown, "a disabled account is as none");
+        let me = text(&admin.get("/api/v1/auth/me").await.json(200), "id").to_owned();
+        let last = put(&admin, &format!("/api/v1/users/{me}"), json!({ "disabled": true })).await;
+        assert_eq!(last.problem(409)["type"], "/docs/problems#last-admin");
+        let weak = json!({
+            "username": "eve", "email": "eve@example.com", "password": "Password1234", "role": "viewer",
+        });
+        let weak = admin.post("/api/v1/users", weak).await.problem(422);
+        assert_eq!(weak["errors"][0]["field"], "password");
+    });
+}
+
+#[test]
+fn a_password_is_reset_by_a_link_from_a_page_of_admins_or_the_command_line() {
+    let mut server = Server::start();
+    let link = block_on(async {
+        let admin = server.set_up().await;
+        let path = create(&admin, "olga", "operator").await;
+        let olga = server.anonymous().sign_in("olga").await;
+        let link = admin.post_nothing(&format!("{path}/reset")).await.json(200);
+        olga.get("/api/v1/auth/me").await.problem(401);
+        let body = json!({ "username": "olga", "password": PASSWORD });
+        server.anonymous().post("/api/v1/auth/login", body).await.problem(401);
+        text(&link, "token").to_owned()
+    });
+    let set = async |server: &Server, token: &str, password: &str| {
+        let body = json!({ "token": token, "password": password });
+        server.anonymous().post("/api/v1/auth/reset", body).await
+    };
+    block_on(async {
+        set(&server, &link, "short").await.problem(422);
+        set(&server, &link, PASSWORD).await.is(204);
+        let again = set(&server, &link, PASSWORD).await.problem(403);
+        assert_eq!(again["type"], "/docs/problems#wrong-link");
+        server.anonymous().sign_in("olga").await;
+    });
+    server.end_by(Signal::SIGTERM);
+    let output = server.command(&["user", "reset", "nobody"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("there is no user `nobody`"), "{said}");
+    let output = server.command(&["user", "reset", "ADMIN@example.com"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let token = said.trim().split_once("/reset?token=").expect("a link").1.to_owned();
+    server.restart();
+    block_on(async {
+        set(&server, &token, PASSWORD).await.is(204);
+        server.anonymous().sign_in("admin").await;
     });
 }
 
