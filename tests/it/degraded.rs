@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use automa_sandbox::{Feature, Protection, Status};
+use automa_sandbox::{Feature, Outcome, Protection, Stage, Status};
 use automa_tests::{
     Run, Script, User, automa, bash, command_of, helper, public_dir, running::Running,
 };
@@ -288,6 +288,20 @@ fn without_the_means_to_build_a_sandbox_nothing_runs() {
                 assert!(findings.problem.as_ref().unwrap().contains(part), "{findings:#?}");
             }
         }
+    }
+}
+
+/// A network of which a part cannot be made is not used as it is.
+#[test]
+fn without_a_whole_network_only_those_who_need_one_are_refused() {
+    let lack = Lack::Deprived("listen");
+    for user in User::all() {
+        let refused = run_without(lack, user, &bash(LOUD), &["--allow-net", "example.com:443"]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (125, ""), "{refused:#?}");
+        let outcome = refused.report.map(|report| report.outcome);
+        let stage = Stage::NetworkNamespace;
+        assert_eq!(outcome, Some(Outcome::SetupFailed { stage, errno: nix::libc::ENOBUFS }));
+        assert_ran(&run_without(lack, user, &bash(LOUD), &[]));
     }
 }
 

@@ -72,6 +72,7 @@ fn deprivation(name: &str) -> Result<(Rules, i32), Box<dyn Error>> {
         ),
         "close_range" => (always(&[libc::SYS_close_range]), libc::ENOSYS),
         "openat2" => (always(&[libc::SYS_openat2]), libc::ENOSYS),
+        "listen" => (always(&[libc::SYS_listen]), libc::ENOBUFS),
         "mount_setattr" => (always(&[libc::SYS_mount_setattr]), libc::ENOSYS),
         "pidfd_namespaces" => (
             with(&[libc::SYS_ioctl], 1, u64::from(u32::MAX), PIDFD_GET_MNT_NAMESPACE)?,
