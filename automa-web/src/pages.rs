@@ -6,6 +6,7 @@
 
 pub(crate) mod agents;
 mod ansi;
+mod api_keys;
 mod code;
 mod disk;
 mod dispatch;
@@ -69,6 +70,10 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/users/:id", get(users::form::edit).post(users::form::save))
         .at("/users/:id/reset", post(users::form::reset))
         .at("/disk", get(disk::show).post(disk::save))
+        .at("/api-keys", get(api_keys::show_list))
+        .at("/api-keys/new", get(api_keys::blank).post(api_keys::create))
+        .at("/api-keys/:id", get(api_keys::edit).post(api_keys::save))
+        .at("/api-keys/:id/delete", post(api_keys::delete))
         .at("/log-look", post(log::choose))
         .at("/docs", get(docs::api))
         .at("/docs/problems", get(docs::problems))

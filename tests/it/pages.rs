@@ -565,11 +565,14 @@ fn every_page_can_be_used_by_everybody() {
         look(&browser, &url("/sign-in"), "sign-in").await;
         sign_in(&browser).await;
         for (path, name) in
-            [("/", "welcome"), ("/scripts", "scripts-none"), ("/executions", "executions-none")]
+            [("/", "welcome"), ("/scripts", "scripts-none"), ("/executions", "executions-none"), ("/api-keys", "api-keys-none")]
         {
             look(&browser, &url(path), name).await;
         }
         let (script, [succeeded, failed, reaching, leaving, running, long]) = fill(&client).await;
+        let key = json!({ "name": "continuous integration of the warehouse", "script_ids": [script] });
+        let key = client.post("/api/v1/api-keys", key).await.json(201);
+        let key = key["id"].as_str().unwrap();
         let pages = [
             ("/".to_owned(), "overview"),
             ("/run".to_owned(), "run"),
@@ -599,6 +602,9 @@ fn every_page_can_be_used_by_everybody() {
             (format!("/executions/{long}?q=line.*00%5Cb&regex=on&only=on"), "log-only"),
             (format!("/executions/{long}?q=(&regex=on&stream=stderr"), "log-refused"),
             ("/disk".to_owned(), "disk"),
+            ("/api-keys?all".to_owned(), "api-keys"),
+            ("/api-keys/new".to_owned(), "api-key-new"),
+            (format!("/api-keys/{key}"), "api-key"),
             (format!("/scripts/{script}/retention"), "script-retention"),
             ("/docs".to_owned(), "docs"),
             ("/docs/problems".to_owned(), "docs-problems"),
@@ -609,5 +615,35 @@ fn every_page_can_be_used_by_everybody() {
         view(&browser, &url("/nothing"), "error").await;
         let said = browser.said().await;
         assert!(said.iter().all(|it| it.contains("status of 404")), "{said:#?}");
+    });
+}
+
+/// A key is shown once, and works.
+#[test]
+fn a_key_is_made_on_its_page_and_told_once() {
+    block_on(async {
+        let server = Server::start();
+        let browser = signed_in(&server).await;
+        browser.goto(&format!("{}/api-keys/new", server.url())).await;
+        browser.fill("#name", "ci").await;
+        browser.fill("#networks", "192.0.2.0/33").await;
+        browser.click("main form button").await;
+        browser.shows("#networks-e", "neither an address nor a network").await;
+        browser.fill("#networks", "127.0.0.0/8").await;
+        browser.click("main form button").await;
+        browser.shows("h1", "ci").await;
+        let text = "return document.querySelector('#key').innerText.trim()";
+        let key = browser.evaluate(text).await;
+        browser.assert_accessible("api-key-told").await;
+        let program = server.anonymous().with_token(key.as_str().unwrap());
+        program.get("/api/v1/scripts").await.is(200);
+        browser.click("main a.btn").await;
+        browser.shows("main table", "127.0.0.1").await;
+        browser.click("main table a").await;
+        browser.click("#enabled").await;
+        browser.click("main form button").await;
+        browser.shows("main table", "Off").await;
+        program.get("/api/v1/scripts").await.problem(401);
+        browser.assert_quiet("API keys").await;
     });
 }

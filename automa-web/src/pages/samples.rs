@@ -2,7 +2,7 @@
 
 use automa_core::{
     Automa,
-    actor::Role,
+    actor::{Actor, Origin, Role},
     agent::{self, Agent, Http},
     execution::{
         Artifact, Artifacts, Attempt, Concurrency, Dispatch, DispatchRules, Ending, Execution,
@@ -11,7 +11,7 @@ use automa_core::{
     id::{AgentId, ExecutionId, ScriptId},
     page::Cursor,
     script::{Content, Hit, Language, Place as Part, Script, Status, Version, Visibility},
-    user::Theme,
+    user::{Theme, User},
 };
 use automa_sandbox::{
     Bytes, EgressEvent, Exit, ExitReport, Feature, Outcome, Refusal, Start, Step, Usage,
@@ -25,6 +25,7 @@ use super::{
     protections::{self, Protections},
     table::Tally,
 };
+use crate::auth::{By, Caller};
 
 /// A name that tries to be more than text.
 pub(super) const HOSTILE: &str =
@@ -39,6 +40,24 @@ pub(super) fn frame(title: &str, place: Place) -> Frame {
     let member = super::frame::Member { name: "ops-admin".to_owned(), role: Role::Admin };
     let path = place.path().to_owned();
     Frame { user: Some(member), place: Some(place), path, title: title.to_owned(), ..stranger() }
+}
+
+/// Somebody who may do everything.
+pub(super) fn caller() -> Caller {
+    let user = User {
+        id: "0197c1a0-5f00-7000-8000-00000000002d".parse().unwrap(),
+        username: "ops-admin".to_owned(),
+        email: "ops@example.com".to_owned(),
+        role: Role::Admin,
+        created_at: now(),
+        disabled_at: None,
+        password_changed_at: now(),
+        two_factor_since: None,
+        theme: Theme::System,
+    };
+    let actor = Actor::user(user.id, "ops-admin", Role::Admin, Origin::Web);
+    let by = By::Session("0197c1a0-5f00-7000-8000-00000000002e".parse().unwrap());
+    Caller { user, actor, by }
 }
 
 /// The frame of a page that nobody has to sign in for.

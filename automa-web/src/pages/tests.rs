@@ -22,6 +22,7 @@ fn all() -> Vec<(&'static str, String)> {
         super::reset::tests::samples(),
         super::users::tests::samples(),
         super::users::form::tests::samples(),
+        super::api_keys::tests::samples(),
         super::jobs::tests::samples(),
         super::jobs::job::tests::samples(),
         super::jobs::form::tests::samples(),
