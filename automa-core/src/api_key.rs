@@ -29,6 +29,7 @@ use crate::{
     event::Event,
     id::{ApiKeyId, ScriptId, UserId},
     page::{Page, PageRequest},
+    quota,
     script::{self, Sight},
     store::{
         self,
@@ -235,7 +236,7 @@ impl<'a> ApiKeys<'a> {
     /// # Errors
     ///
     /// [`Error::Forbidden`] for who came by a key, and for the embedding program, for which no key can
-    /// act; [`Error::Invalid`]; and the store's.
+    /// act; [`Error::Invalid`]; [`Error::QuotaExceeded`]; and the store's.
     pub async fn create(&self, new: NewKey) -> Result<(ApiKey, SecretString)> {
         self.actor.require(Permission::ManageAccount)?;
         let owner = self.owner()?;
@@ -256,6 +257,7 @@ impl<'a> ApiKeys<'a> {
         let entry = Entry::new(clock, actor, Action::ApiKeyCreated(id));
         let change = move |change: &mut Change| {
             new.check_scripts(change, &sight)?;
+            quota::check_api_keys(change, owner)?;
             store::api_keys::insert(change, &key, hash)?;
             store::audit::add(change, &entry)?;
             change.emit(Event::ApiKeyChanged(id));

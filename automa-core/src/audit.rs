@@ -13,6 +13,7 @@ use crate::{
     page::{Page, PageRequest},
     script::Status,
     store,
+    tier::Tier,
 };
 
 /// One entry of the audit log. Written in the same change as what it tells of.
@@ -159,6 +160,10 @@ pub enum Action {
     SessionRevoked(SessionId),
     /// A user ended all of their sessions but one.
     OtherSessionsRevoked(UserId),
+    /// What users of tiers may use was changed, or which tier those have who were given none.
+    TiersChanged,
+    /// A user was given a tier, or none.
+    UserTierChanged(UserId, Option<Tier>),
 }
 
 impl Entry {
@@ -274,6 +279,8 @@ mod tests {
             Action::PasswordReset(user),
             Action::SessionRevoked(session),
             Action::OtherSessionsRevoked(user),
+            Action::TiersChanged,
+            Action::UserTierChanged(user, Some(Tier::Free)),
         ];
         for (number, action) in actions.into_iter().enumerate() {
             let bytes = postcard::to_stdvec(&action).unwrap();

@@ -26,12 +26,14 @@ use crate::{
     health::{EngineHealth, Health},
     id::SessionId,
     job::{HookKey, Hooks, Jobs, Scheduler},
+    quota::{Calls, QuotasOf},
     retention::{Retention, Sweeper},
     script::{Checks, Library, Scripts},
     session::Sessions,
     setup::{Setup, Token},
     store::{Compaction, Store},
     tally::{self, Tally},
+    tier::Tiers,
     user::{Passwords, Profile, Resets, Users},
 };
 
@@ -53,6 +55,7 @@ pub struct Automa {
     pub(crate) hook_key: Arc<HookKey>,
     pub(crate) key_uses: Arc<Uses>,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) api_calls: Arc<Calls>,
     /// Where data is kept, if not in memory.
     pub(crate) directory: Option<PathBuf>,
     /// Removed with the last handle.
@@ -227,6 +230,7 @@ impl Builder {
             tally: None,
             hook_key: Arc::new(HookKey::new(self.directory.clone())),
             key_uses: Arc::default(),
+            api_calls: Arc::default(),
             directory: self.directory,
             temporary: None,
         })
@@ -299,6 +303,23 @@ impl Automa {
     #[must_use]
     pub fn api_keys<'a>(&'a self, actor: &'a Actor) -> ApiKeys<'a> {
         ApiKeys::new(self, actor)
+    }
+
+    /// Tiers, on behalf of `actor`.
+    #[must_use]
+    pub fn tiers<'a>(&'a self, actor: &'a Actor) -> Tiers<'a> {
+        Tiers::new(self, actor)
+    }
+
+    /// What `actor` may use, and has used.
+    #[must_use]
+    pub fn quotas<'a>(&'a self, actor: &'a Actor) -> QuotasOf<'a> {
+        QuotasOf::new(self, actor)
+    }
+
+    /// Looks again how much users may run.
+    pub(crate) fn plans_changed(&self) -> Result<()> {
+        self.runner.as_ref().map_or(Ok(()), |runner| runner.plans_changed())
     }
 
     /// Who acts by an API key.

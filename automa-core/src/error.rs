@@ -10,6 +10,7 @@ use crate::{
     credential::VaultError,
     execution::{Shortage, State, log::LogError},
     page::InvalidCursor,
+    quota::Exceeded,
     script::Status,
 };
 
@@ -84,6 +85,9 @@ pub enum Error {
     /// Nobody has this name with this password; which of both is wrong is not told.
     #[error("the name or the password is wrong")]
     WrongPassword,
+    /// The actor's tier does not allow more.
+    #[error(transparent)]
+    QuotaExceeded(#[from] Exceeded),
     /// The API key is not accepted.
     #[error(transparent)]
     WrongKey(#[from] Refusal),

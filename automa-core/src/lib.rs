@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`script`], [`execution`], [`job`], [`agent`] | the nouns of the domain, and what can be done with them |
 //! | [`user`], [`setup`], [`session`] | who may sign in, how the first comes to be, who is signed in |
+//! | [`tier`], [`quota`] | how much each user may use; what of it they have |
 //! | [`api_key`] | what programs show in place of a password |
 //! | [`credential`] | secrets, sealed, for whoever may use them |
 //! | [`actor`], [`audit`] | who does something, whether they may, and what is remembered of it |
@@ -50,12 +51,14 @@ pub mod health;
 pub mod id;
 pub mod job;
 pub mod page;
+pub mod quota;
 pub mod retention;
 pub mod script;
 pub mod session;
 pub mod setup;
 pub mod store;
 mod tally;
+pub mod tier;
 pub mod user;
 
 pub use crate::{

@@ -53,6 +53,7 @@ use crate::{
     execution::{DispatchRules, LimitsRequest},
     id::{ScriptId, UserId},
     page::{Page, PageRequest},
+    quota,
     store::{
         self,
         change::{Change, Snapshot, View},
@@ -149,7 +150,7 @@ impl<'a> Scripts<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`], [`Error::Invalid`], and the store's.
+    /// [`Error::Forbidden`], [`Error::Invalid`], [`Error::QuotaExceeded`], and the store's.
     pub async fn create(&self, new: NewScript) -> Result<Script> {
         self.actor.require(Permission::WriteScripts)?;
         let new = new.checked().await?;
@@ -179,6 +180,7 @@ impl<'a> Scripts<'a> {
         let action = Action::ScriptCreated(script.id);
         let entry = Entry::new(&*self.automa.clock, self.actor, action);
         let change = move |change: &mut Change| {
+            quota::check_scripts(change, script.owner)?;
             store::scripts::put(change, &script)?;
             store::scripts::add_version(change, &version)?;
             store::audit::add(change, &entry)?;

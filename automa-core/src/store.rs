@@ -27,6 +27,7 @@ mod journal;
 pub(crate) mod logs;
 mod migrate;
 mod queue;
+pub(crate) mod quotas;
 pub(crate) mod record;
 pub(crate) mod results;
 pub(crate) mod retention;
@@ -36,6 +37,7 @@ pub(crate) mod sessions;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tiers;
 pub(crate) mod users;
 mod writer;
 

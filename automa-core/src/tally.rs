@@ -51,5 +51,6 @@ impl Tally {
 
 /// Writes what was counted since it was last written.
 pub(crate) async fn write(automa: &Automa) -> Result<()> {
-    automa.key_uses.write(automa).await
+    automa.key_uses.write(automa).await?;
+    automa.api_calls.write(automa).await
 }

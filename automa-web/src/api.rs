@@ -13,6 +13,7 @@ mod logs;
 mod preview;
 mod retention;
 mod scripts;
+mod tiers;
 mod users;
 pub(crate) mod wire;
 
@@ -44,6 +45,8 @@ enum Tag {
     Jobs,
     /// Scripts that are kept running
     Agents,
+    /// Who may use how much
+    Tiers,
     /// What programs show in place of a password
     ApiKeys,
     /// What is kept, for how long, and what it takes
@@ -73,6 +76,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         jobs::JobsApi,
         api_keys::ApiKeysApi,
         users::UsersApi,
+        tiers::TiersApi,
     );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")

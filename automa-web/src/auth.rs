@@ -23,6 +23,9 @@ use poem_openapi::{
 pub(crate) use self::token::{ACCESS_SECONDS, Keys};
 use crate::{client_address::client_address, problem::Problem};
 
+/// The one operation that is no call of those a tier allows: who has none left can see that.
+const UNCOUNTED: &str = "/users/me/quota";
+
 /// Carries an API key, where `Authorization` is not to.
 const X_API_KEY: &str = "x-api-key";
 
@@ -87,6 +90,14 @@ impl Caller {
             Err(Error::SessionEnded) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Counts a call of a program among those that a tier allows.
+    pub(crate) fn count_call(&self, request: &Request) -> Result<(), Problem> {
+        if self.actor.origin != Origin::Api || request.original_uri().path().ends_with(UNCOUNTED) {
+            return Ok(());
+        }
+        Ok(automa(request)?.quotas(&self.actor).count_api_call()?)
     }
 
     /// Who calls the API: by the header `Authorization` or `X-API-Key`, else by the cookie of a page. A
@@ -208,7 +219,9 @@ impl<'a> ApiExtractor<'a> for Auth {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(Self(Caller::of_api(request)?))
+        let caller = Caller::of_api(request)?;
+        caller.count_call(request)?;
+        Ok(Self(caller))
     }
 }
 

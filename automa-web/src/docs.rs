@@ -79,6 +79,12 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
     ),
     ("wrong-token", "403", "The setup link is not the one that the server printed."),
     ("cross-origin", "403", "A page of another site asked for a change. Only Automa's own may."),
+    (
+        "quota-exceeded",
+        "429 or 403",
+        "Your tier does not allow more: of this day (429, with `Retry-After`), or of what you have. `quota`, \
+         `limit`, `used` and `resets_at` say what; `GET /users/me/quota` says what is left of all.",
+    ),
     ("not-found", "404", "There is nothing of this id or at this address."),
     ("log-removed", "410", "The log was removed, as logs are kept for a limited time only."),
     ("method-not-allowed", "405", "The address does not take this method. `Allow` lists those."),

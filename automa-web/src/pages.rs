@@ -40,14 +40,15 @@ mod table;
 mod tests;
 pub(crate) mod text;
 mod theme;
+mod tiers;
 mod turn;
 mod usage;
 mod users;
 
 use automa_core::execution::State;
 use poem::{
-    Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, get, http::StatusCode,
-    post,
+    Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route,
+    get, http::StatusCode, post,
 };
 
 use self::frame::{Frame, Place};
@@ -74,6 +75,8 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/api-keys/new", get(api_keys::blank).post(api_keys::create))
         .at("/api-keys/:id", get(api_keys::edit).post(api_keys::save))
         .at("/api-keys/:id/delete", post(api_keys::delete))
+        .at("/tiers", get(tiers::show).post(tiers::save))
+        .at("/tiers/users", post(tiers::give))
         .at("/log-look", post(log::choose))
         .at("/docs", get(docs::api))
         .at("/docs/problems", get(docs::problems))

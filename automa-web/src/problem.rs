@@ -2,12 +2,15 @@
 
 use automa_core::{
     Error,
+    clock::{Clock as _, SystemClock},
     error::{FieldError, StoreError},
+    quota::Exceeded,
 };
+use jiff::Timestamp;
 use poem::{
     IntoResponse, Response,
     error::{MethodNotAllowedError, NotFoundError, ResponseError},
-    http::StatusCode,
+    http::{StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse, Object,
@@ -16,6 +19,8 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type,
 };
+
+use crate::api::wire::Text;
 
 /// The media type of problem details.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -37,8 +42,19 @@ pub(crate) struct Details {
     pub(crate) errors: Option<Vec<InvalidField>>,
     /// The newest version of what was to be changed, when that had been changed by someone else.
     pub(crate) current_version: Option<u32>,
+    /// Of what there was too much, when a quota was exceeded.
+    pub(crate) quota: Option<String>,
+    /// How much of it is allowed.
+    pub(crate) limit: Option<u64>,
+    /// How much of it has been used.
+    pub(crate) used: Option<u64>,
+    /// When there is more of it, if there is by itself.
+    pub(crate) resets_at: Option<Text<Timestamp>>,
     /// Under which name the server's log has the cause, when the fault is the server's.
     pub(crate) error_id: Option<String>,
+    /// For the header `Retry-After`, in seconds.
+    #[oai(skip)]
+    pub(crate) retry_after: Option<u64>,
 }
 
 /// One field that cannot be accepted.
@@ -65,7 +81,12 @@ impl Problem {
             detail: None,
             errors: None,
             current_version: None,
+            quota: None,
+            limit: None,
+            used: None,
+            resets_at: None,
             error_id: None,
+            retry_after: None,
         }))
     }
 
@@ -111,6 +132,22 @@ impl Problem {
             _ => format!("The fault is the server's. Its log has the cause under `{id}`."),
         });
         problem.0.error_id = Some(id);
+        problem
+    }
+
+    /// More was asked for than a tier allows: for this day, or at all.
+    fn quota_exceeded(exceeded: &Exceeded) -> Self {
+        let Exceeded { quota, limit, used, resets_at } = *exceeded;
+        let status = match resets_at {
+            Some(_) => StatusCode::TOO_MANY_REQUESTS,
+            None => StatusCode::FORBIDDEN,
+        };
+        let mut problem = Self::new(status, "quota-exceeded", "More than the tier allows");
+        problem.0.quota = Some(quota.name().to_owned());
+        (problem.0.limit, problem.0.used) = (Some(limit), Some(used));
+        problem.0.resets_at = resets_at.map(Text);
+        let left = resets_at.map(|at| at.as_second() - SystemClock::new().now().as_second());
+        problem.0.retry_after = left.map(|seconds| u64::try_from(seconds).unwrap_or(0).max(1));
         problem
     }
 
@@ -166,6 +203,7 @@ impl Problem {
             Error::WrongKey(_) => {
                 Self::new(StatusCode::UNAUTHORIZED, "wrong-key", "API key not accepted")
             }
+            Error::QuotaExceeded(exceeded) => Self::quota_exceeded(exceeded),
             Error::SessionEnded => Self::of_status(StatusCode::UNAUTHORIZED),
             Error::WrongToken => {
                 Self::new(StatusCode::FORBIDDEN, "wrong-token", "Wrong setup link")
@@ -310,7 +348,11 @@ impl ResponseError for Problem {
 
     fn as_response(&self) -> Response {
         let details = Json(Details::clone(&self.0)).with_content_type(MEDIA_TYPE);
-        details.with_status(self.status()).into_response()
+        let mut response = details.with_status(self.status()).into_response();
+        if let Some(seconds) = self.0.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 

@@ -4,5 +4,6 @@ mod executions;
 mod jobs;
 mod keys;
 mod people;
+mod quotas;
 mod scripts;
 mod setup;

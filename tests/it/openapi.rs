@@ -334,6 +334,13 @@ fn every_operation_answers_as_described() {
         }
         tour_jobs(&mut tour, &client, &script).await;
         tour_keys(&mut tour, &client).await;
+        let tiers = tour.call(&client, get.clone(), &v1("tiers"), nothing.clone()).await;
+        tour.call(&client, Method::PUT, &v1("tiers"), tiers).await;
+        tour.call(&client, get.clone(), &v1("users/me/quota"), nothing.clone()).await;
+        let me = client.get("/api/v1/auth/me").await.json(200);
+        let tier = v1(&format!("users/{}/tier", id(&me)));
+        tour.call(&client, get.clone(), &tier, nothing.clone()).await;
+        tour.call(&client, Method::PUT, &tier, json!({ "tier": "enterprise" })).await;
         let retention = v1("settings/retention");
         for path in [retention.clone(), format!("{script}/retention"), v1("disk")] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;

@@ -564,13 +564,17 @@ fn every_page_can_be_used_by_everybody() {
         let client = server.set_up().await;
         look(&browser, &url("/sign-in"), "sign-in").await;
         sign_in(&browser).await;
-        for (path, name) in
-            [("/", "welcome"), ("/scripts", "scripts-none"), ("/executions", "executions-none"), ("/api-keys", "api-keys-none")]
-        {
+        for (path, name) in [
+            ("/", "welcome"),
+            ("/scripts", "scripts-none"),
+            ("/executions", "executions-none"),
+            ("/api-keys", "api-keys-none"),
+        ] {
             look(&browser, &url(path), name).await;
         }
         let (script, [succeeded, failed, reaching, leaving, running, long]) = fill(&client).await;
-        let key = json!({ "name": "continuous integration of the warehouse", "script_ids": [script] });
+        let key =
+            json!({ "name": "continuous integration of the warehouse", "script_ids": [script] });
         let key = client.post("/api/v1/api-keys", key).await.json(201);
         let key = key["id"].as_str().unwrap();
         let pages = [
@@ -603,6 +607,7 @@ fn every_page_can_be_used_by_everybody() {
             (format!("/executions/{long}?q=(&regex=on&stream=stderr"), "log-refused"),
             ("/disk".to_owned(), "disk"),
             ("/api-keys?all".to_owned(), "api-keys"),
+            ("/tiers".to_owned(), "tiers"),
             ("/api-keys/new".to_owned(), "api-key-new"),
             (format!("/api-keys/{key}"), "api-key"),
             (format!("/scripts/{script}/retention"), "script-retention"),
@@ -629,6 +634,8 @@ fn a_key_is_made_on_its_page_and_told_once() {
         browser.fill("#networks", "192.0.2.0/33").await;
         browser.click("main form button").await;
         browser.shows("#networks-e", "neither an address nor a network").await;
+        let said = browser.said().await;
+        assert!(said.iter().all(|it| it.contains("status of 422")), "{said:#?}");
         browser.fill("#networks", "127.0.0.0/8").await;
         browser.click("main form button").await;
         browser.shows("h1", "ci").await;

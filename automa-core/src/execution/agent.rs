@@ -11,8 +11,9 @@ use crate::{
     agent::Agent,
     event::Event,
     id::ExecutionId,
-    script,
+    quota, script,
     store::{self, change::Change},
+    tier,
 };
 
 /// Records an execution of an agent as started.
@@ -51,6 +52,9 @@ pub(crate) fn start_for_agent(
         output_bytes: None,
         ..agent.limits.over(version.limits)
     };
+    let memory = Policy::agent().limits_ref().memory.0;
+    let limits = tier::plan(change, agent.owner)?.cut_memory(limits, memory);
+    quota::take_execution(change, agent.owner, now)?.put(change)?;
     let network = agent.network.clone();
     store::executions::put(change, &execution)?;
     store::executions::put_work(change, id, &Work { source: None, parameters, limits, network })?;

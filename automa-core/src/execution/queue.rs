@@ -98,6 +98,8 @@ type Turn = (u64, Rank, Owner);
 #[derive(Debug, Default)]
 struct User {
     running: usize,
+    /// How many of theirs may run, if not as many as of others.
+    most: Option<usize>,
     lanes: BTreeMap<LaneKey, Lane>,
     /// The first of each lane that is open.
     heads: BTreeSet<(Rank, LaneKey)>,
@@ -168,6 +170,19 @@ impl Queue {
             self.run(*entry);
         }
         starts
+    }
+
+    /// Says how many of one user's may run at the same time.
+    pub(crate) fn limit_user(&mut self, owner: Owner, most: Option<usize>) {
+        if self.users.get(&owner).and_then(|user| user.most) != most {
+            self.users.entry(owner).or_default().most = most;
+            self.user_changed(owner);
+        }
+    }
+
+    /// Users who have, or had, anything.
+    pub(crate) fn users(&self) -> Vec<UserId> {
+        self.users.keys().copied().flatten().collect()
     }
 
     /// What starts now; from here on it runs. Ask again until there is nothing.
@@ -383,6 +398,11 @@ impl Queue {
 impl Limits {
     /// Whether a user may have one more running.
     fn allow(&self, user: &User) -> bool {
-        self.per_user.is_none_or(|most| user.running < most)
+        self.of(user).is_none_or(|most| user.running < most)
+    }
+
+    /// How many a user may have running.
+    fn of(&self, user: &User) -> Option<usize> {
+        self.per_user.into_iter().chain(user.most).min()
     }
 }

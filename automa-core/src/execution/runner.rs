@@ -47,8 +47,9 @@ use crate::{
     clock::Clock,
     event::Event,
     health::EngineHealth,
-    id::ExecutionId,
+    id::{ExecutionId, UserId},
     store::{self, Store, change::Change, logs::LogFile},
+    tier::{self, Plan},
 };
 
 /// What the handles of an Automa share.
@@ -138,6 +139,7 @@ impl Runner {
             stop: watch::Sender::new(false),
         });
         running.reconcile().await?;
+        running.limit_users()?;
         #[expect(clippy::disallowed_methods, reason = "joined by `stop`")]
         let dispatcher = tokio::spawn(running.clone().dispatch());
         Ok(Arc::new(Self { dispatcher: Mutex::new(Some(dispatcher)), running }))
@@ -195,6 +197,18 @@ impl Runner {
     /// Asks an execution to end within a time: it does not wait any more, or is ended if it runs.
     pub(crate) fn cancel(&self, id: ExecutionId, grace: Duration) {
         self.running.cancel(id, grace);
+    }
+
+    /// Runs at most so many executions of a user at the same time.
+    pub(super) fn limit_user(&self, user: UserId, plan: &Plan) {
+        self.running.limit_user(user, plan);
+    }
+
+    /// Looks again how much users may run.
+    pub(crate) fn plans_changed(&self) -> Result<()> {
+        self.running.limit_users()?;
+        self.running.changed.notify_one();
+        Ok(())
     }
 
     /// Why an execution waits; `None` if it does not.
@@ -301,6 +315,21 @@ impl Running {
             live.cancel(grace);
         }
         self.changed.notify_one();
+    }
+
+    fn limit_user(&self, user: UserId, plan: &Plan) {
+        let most = plan.running.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        self.line().queue.limit_user(Some(user), most);
+    }
+
+    /// Holds everybody who has something in the queue to their plan.
+    fn limit_users(&self) -> Result<()> {
+        let users = self.line().queue.users();
+        for user in users {
+            let plan = self.store.look(|view| tier::plan(view, Some(user)))?;
+            self.limit_user(user, &plan);
+        }
+        Ok(())
     }
 
     fn log_path(&self, id: ExecutionId, attempt: u32) -> PathBuf {

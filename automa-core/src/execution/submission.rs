@@ -14,13 +14,15 @@ use crate::{
     audit::{Action, Entry},
     error::FieldError,
     event::Event,
-    id::{ExecutionId, ScriptId},
+    id::{ExecutionId, ScriptId, UserId},
     job::Claim,
+    quota,
     script::{self, Language, SOURCE_MAX, Schema, Script, Sight, Version},
     store::{
         self,
         change::{Change, Snapshot},
     },
+    tier,
 };
 
 /// What to execute, and how.
@@ -172,7 +174,7 @@ impl Executions<'_> {
     /// # Errors
     ///
     /// [`Error::Forbidden`]; [`Error::NotFound`] for the script or its version; [`Error::Invalid`];
-    /// [`Error::IdempotencyMismatch`]; [`Error::NotRunning`] when nothing could run it; and the
+    /// [`Error::QuotaExceeded`]; [`Error::IdempotencyMismatch`]; [`Error::NotRunning`] when nothing could run it; and the
     /// store's.
     pub async fn submit(&self, new: NewExecution) -> Result<Execution> {
         self.submit_claiming(new, None).await
@@ -202,6 +204,8 @@ impl Executions<'_> {
                 if dispatch.concurrency_key.is_some() {
                     return Err(no_concurrency());
                 }
+                let plan = self.automa.store.look(|view| tier::plan(view, user))?;
+                let limits = plan.cap(&limits, limits)?;
                 Submission {
                     language,
                     script: None,
@@ -221,7 +225,9 @@ impl Executions<'_> {
                         Some(_) => find_unattended(view, &sight, id, version)?,
                     };
                     let (parameters, json) = by_schema(&version, parameters, json)?;
-                    let (limits, rules) = (limits.over(version.limits), &version.dispatch);
+                    let rules = &version.dispatch;
+                    let limits =
+                        tier::plan(view, user)?.cap(&limits, limits.over(version.limits))?;
                     let given = dispatch.concurrency_key.as_deref();
                     if given.is_some() && rules.concurrency.is_none() {
                         return Err(no_concurrency());
@@ -262,12 +268,14 @@ impl Executions<'_> {
         network::check(network.as_deref().unwrap_or_default(), &mut errors);
         FieldError::none_of(errors)?;
         let (now, sight) = (self.automa.clock.now(), Sight::of(self.actor));
+        let user = self.actor.user;
         let find = move |view: &Snapshot| {
             let before = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
             let mut work = store::executions::work(view, id)?.ok_or_else(|| not_found(id))?;
             if !sight.reaches(before.script.map(|(script, _)| script)) {
                 return Err(not_found(id));
             }
+            work.limits = tier::plan(view, user)?.cut(work.limits);
             if let Some(parameters) = &parameters {
                 work.parameters = Some(parameters::check(parameters).map_err(Error::Invalid)?);
             }
@@ -335,6 +343,10 @@ impl Executions<'_> {
             job: claim.as_ref().map(|claim| claim.slot),
             agent: None,
         };
+        if let Some(user) = execution.user {
+            let plan = self.automa.store.look(|view| tier::plan(view, Some(user)))?;
+            runner.limit_user(user, &plan);
+        }
         let waits = execution.entry();
         // With a slot it is accepted and started in one change.
         let change = move |change: &mut Change, starts: bool| {
@@ -348,6 +360,7 @@ impl Executions<'_> {
                 // It may have been deleted meanwhile.
                 script::find(change, script)?;
             }
+            let taken = quota::take_execution(change, execution.user, now)?;
             let former = claim.as_ref().map(|claim| claim.check(change, now)).transpose()?;
             let mut execution = execution.clone();
             if starts {
@@ -355,6 +368,7 @@ impl Executions<'_> {
             }
             let mut replaced = make_room(change, &mut execution, on_conflict)?;
             if execution.state.is_open() {
+                taken.put(change)?;
                 replaced.extend(replace(change, &former.unwrap_or_default(), &execution)?);
             }
             store::executions::put(change, &execution)?;
@@ -429,8 +443,13 @@ fn no_concurrency() -> Error {
 }
 
 /// Checks that a script may run unattended, in this version and with these parameters.
-pub(crate) fn check_unattended(view: &Snapshot, sight: &Sight, new: &NewExecution) -> Result<()> {
+pub(crate) fn check_unattended(
+    view: &Snapshot,
+    (sight, user): (&Sight, Option<UserId>),
+    new: &NewExecution,
+) -> Result<()> {
     let Program::Script { id, version } = new.program else { return Ok(()) };
+    tier::plan(view, user)?.cap(&new.limits, new.limits)?;
     let (_, version) = find_unattended(view, sight, id, version)?;
     by_schema(&version, new.parameters.clone(), None).map(drop)
 }

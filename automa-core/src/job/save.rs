@@ -277,7 +277,8 @@ impl Jobs<'_> {
             return Err(Error::Invalid(vec![FieldError::new("trigger", reason)]));
         }
         let sight = script::Sight::of(self.actor);
-        let check = move |view: &Snapshot| check_unattended(view, &sight, &execution);
+        let user = self.actor.user;
+        let check = move |view: &Snapshot| check_unattended(view, (&sight, user), &execution);
         self.automa.store.read(check).await?;
         Ok((job, told))
     }

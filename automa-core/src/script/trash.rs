@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     event::Event,
     id::ScriptId,
+    quota,
     store::{
         self, Store,
         change::{Change, Snapshot, View},
@@ -90,6 +91,7 @@ impl Scripts<'_> {
         let entry = Entry::new(&*self.automa.clock, self.actor, Action::ScriptRestored(id));
         let change = move |change: &mut Change| {
             let Deleted { script, .. } = find(change, &sight, id)?;
+            quota::check_scripts(change, script.owner)?;
             store::scripts::restore(change, &script)?;
             store::audit::add(change, &entry)?;
             change.emit(Event::ScriptChanged(id));

@@ -88,6 +88,12 @@ pub(crate) fn put_usage(
     USES.put(change, id, usage)
 }
 
+/// How many keys a user has.
+pub(crate) fn count(view: &impl View, user: UserId) -> Result<u64, StoreError> {
+    let range = (user, ApiKeyId::MIN)..=(user, ApiKeyId::MAX);
+    Ok(BY_OWNER.lowest(view, range, usize::MAX)?.len() as u64)
+}
+
 /// Keys of one user or of all, newest first.
 pub(crate) fn list(
     view: &impl View,

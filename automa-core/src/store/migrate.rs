@@ -77,6 +77,8 @@ pub(super) const CURRENT: Schema = Schema {
         super::agents::create,
         super::api_keys::create,
         super::credentials::create,
+        super::tiers::create,
+        super::quotas::create,
     ],
 };
 

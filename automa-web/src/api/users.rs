@@ -5,6 +5,7 @@ use automa_core::{
     actor::Role,
     id::UserId,
     page::{Cursor, Page},
+    tier::Tier,
     user::{self, UserChange, UserFilter},
 };
 use jiff::Timestamp;
@@ -59,6 +60,8 @@ struct NewUser {
     /// At least 12 characters, and none that is easily guessed.
     password: String,
     role: OneOf<Role>,
+    /// What it may use; as usual unless told.
+    tier: Option<OneOf<Tier>>,
 }
 
 /// What is to change of an account; the rest stays.
@@ -158,9 +161,12 @@ impl UsersApi {
         Data(automa): Data<&Automa>,
         Body(new): Body<NewUser>,
     ) -> Result<Created, Problem> {
-        let NewUser { username, email, password, role } = new;
+        let NewUser { username, email, password, role, tier } = new;
         let new = user::NewUser { username, email, password: password.into(), role: role.0 };
         let user = automa.users(auth.actor()).create(new).await?;
+        if let Some(OneOf(tier)) = tier {
+            automa.tiers(auth.actor()).set_of_user(user.id, Some(tier)).await?;
+        }
         let location = format!("/api/v1/users/{}", user.id);
         Ok(Created::Created(Json(user.into()), location))
     }

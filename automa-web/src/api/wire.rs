@@ -11,6 +11,7 @@ use automa_core::{
     job::{By, Overlap},
     page::Cursor,
     script::{Content, Language, Place, Sort, Status, Visibility},
+    tier::Tier,
     user::Theme,
 };
 use automa_sandbox::{Destination, Stream};
@@ -187,6 +188,15 @@ impl Word for agent::Signal {
 
 impl Word for Permission {
     const NAME: &'static str = "Permission";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Tier {
+    const NAME: &'static str = "Tier";
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {

@@ -32,6 +32,7 @@ pub(crate) async fn execution_socket(
     Data(stop): Data<&Stop>,
 ) -> poem::Result<Response> {
     let (caller, protocol) = caller(request)?;
+    caller.count_call(request)?;
     let id: String = request.path_params()?;
     let id: ExecutionId = id.parse().map_err(|_| {
         Problem::of_status(StatusCode::NOT_FOUND).detail(&format!("there is no execution `{id}`"))

@@ -102,7 +102,7 @@ pub(super) async fn show_list(
         let all = if all { "&all" } else { "" };
         format!("/api-keys?cursor={cursor}{all}")
     });
-    let frame = frame(request, &caller, "API keys");
+    let frame = frame(request, &caller, "API keys").spending(automa, &caller).await?;
     let rows = page.items.into_iter().map(|now| Row::new(now, &frame)).collect();
     render(&ListPage { frame, all: may_see_all.then_some(all), rows, first, next })
 }

@@ -87,6 +87,7 @@ pub(super) async fn show(
         from => of_execution(automa, &caller, super::id(from)?).await?,
     };
     let frame = super::frame(request, &caller, "Run code", Place::Code);
+    let frame = frame.spending(automa, &caller).await?;
     let may_run = caller.actor.require(Permission::Execute).is_ok();
     render(&CodePage::new(frame, may_run, &typed, Problems::default()))
 }
@@ -129,6 +130,7 @@ pub(super) async fn submit(
         }
     }
     let frame = super::frame(request, &caller, "Run code", Place::Code);
+    let frame = frame.spending(automa, &caller).await?;
     let page = CodePage::new(frame, true, &typed, problems);
     render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }

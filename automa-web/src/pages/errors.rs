@@ -91,8 +91,12 @@ impl Asked {
             return if self.htmx { elsewhere(&path) } else { see_other(&path) };
         }
         let status = problem.status();
-        render_as(status, &ErrorPage::new(self.frame, problem))
-            .unwrap_or_else(|problem| problem.as_response())
+        let page = render_as(status, &ErrorPage::new(self.frame, problem));
+        let mut response = page.unwrap_or_else(|problem| problem.as_response());
+        if let Some(seconds) = problem.details().retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 

@@ -1,14 +1,17 @@
 //! What stands around every page: its title, the way to the others, the theme, who is signed in.
 
 use automa_core::{
+    Automa,
     actor::Role,
     clock::{Clock as _, SystemClock},
+    quota::{Left, Quotas},
     user::Theme,
 };
 use jiff::Timestamp;
 use poem::Request;
 
 use super::{text::bare, theme};
+use crate::{auth::Caller, problem::Problem};
 
 /// The frame of one page.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub(crate) struct Frame {
     pub(crate) path: String,
     /// The time that "ago" is told from.
     pub(crate) now: Timestamp,
+    /// What is left of quotas to whom a tier gives some, on pages where these are spent.
+    pub(crate) quotas: Option<Quotas>,
     /// Whether a page that stands alone needs the room of two columns.
     pub(crate) broad: bool,
 }
@@ -53,6 +58,7 @@ impl Frame {
             theme: theme::of(request),
             path: path.to_owned(),
             now: SystemClock::new().now(),
+            quotas: None,
             broad: false,
         }
     }
@@ -67,9 +73,35 @@ impl Frame {
         self
     }
 
+    /// The same with what is left of the caller's quotas.
+    pub(crate) async fn spending(
+        mut self,
+        automa: &Automa,
+        caller: &Caller,
+    ) -> Result<Self, Problem> {
+        self.quotas = automa.quotas(&caller.actor).limited().await?;
+        Ok(self)
+    }
+
     pub(crate) fn broad(mut self) -> Self {
         self.broad = true;
         self
+    }
+
+    /// What is left, one short text for each quota that there is.
+    pub(super) fn left(&self) -> Vec<String> {
+        let Some(quotas) = &self.quotas else { return Vec::new() };
+        let text = |(left, what): (Left, &str)| {
+            let of = left.limit?;
+            Some(format!("{} of {of} {what}", left.left()?))
+        };
+        let all = [
+            (quotas.executions, "executions today"),
+            (quotas.api_calls, "API calls today"),
+            (quotas.scripts, "scripts"),
+            (quotas.api_keys, "API keys"),
+        ];
+        all.into_iter().filter_map(text).collect()
     }
 
     /// The way to the main pages.

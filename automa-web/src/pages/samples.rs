@@ -69,6 +69,7 @@ pub(super) fn stranger() -> Frame {
         theme: Theme::System,
         path: "/executions?\"><script>".to_owned(),
         now: now(),
+        quotas: None,
         broad: false,
     }
 }

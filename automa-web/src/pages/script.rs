@@ -331,6 +331,7 @@ async fn page(
     pane: Pane,
 ) -> Result<Response, Problem> {
     let frame = super::frame(request, caller, script.name.clone(), Place::Scripts);
+    let frame = frame.spending(automa, caller).await?;
     let review = match script.status {
         Status::Active => automa.scripts(&caller.actor).review(script.id).await?,
         _ => None,
@@ -370,6 +371,7 @@ pub(super) async fn run(
         }
     }
     let frame = super::frame(request, &caller, script.name.clone(), Place::Scripts);
+    let frame = frame.spending(automa, &caller).await?;
     let pane = Pane::code(&version);
     let filled = (&typed, problems);
     let refused = ScriptPage::new(frame, script, &version, pane, May::of(&caller), filled);

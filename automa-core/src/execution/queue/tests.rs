@@ -438,6 +438,33 @@ fn users_with_the_same_needs_take_turns_and_one_with_greater_needs_gets_fewer() 
 }
 
 #[test]
+fn one_user_may_have_fewer_running_than_others() {
+    let mut pair = Pair::new(Limits { slots: 9, per_user: Some(2) });
+    let (queue, now) = (&mut pair.queue, pair.clock.now());
+    let [_, few, many] = pair.users;
+    queue.limit_user(few, Some(1));
+    queue.limit_user(many, Some(5));
+    let entries = [few, few, many, many, many].map(|user| entry(&pair.clock, user));
+    for entry in entries {
+        queue.accept(entry, now);
+    }
+    let start = |queue: &mut Queue| std::iter::from_fn(|| queue.next()).collect::<Vec<_>>();
+    let mut started = start(queue);
+    started.sort_unstable();
+    assert_eq!(started, [entries[0].id, entries[2].id, entries[3].id], "what holds for all, too");
+    let reason = Reason::User { running: 1, limit: 1 };
+    assert_eq!(queue.why(entries[1].id), Some(Waiting { reason, before: 0 }));
+    assert!(!queue.start_new(&entry(&pair.clock, few), now));
+    queue.limit_user(few, None);
+    assert_eq!(start(queue), [entries[1].id]);
+    queue.limit_user(few, Some(1));
+    queue.ended(entries[0].id, None);
+    assert!(!queue.start_new(&entry(&pair.clock, few), now), "one of two that ran still does");
+    let known = queue.users();
+    assert!(known.contains(&few.unwrap()) && known.contains(&many.unwrap()));
+}
+
+#[test]
 fn a_reason_is_a_sentence() {
     let say = |reason, before| Waiting { reason, before }.to_string();
     let at = "2026-01-01T00:00:00.5Z".parse().unwrap();

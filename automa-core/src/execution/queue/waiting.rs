@@ -150,7 +150,7 @@ impl Queue {
             let before = self.before_in_key(place.key, entry.rank());
             return Some(Waiting { reason, before });
         }
-        if let Some(limit) = self.limits.per_user.filter(|_| !self.limits.allow(user)) {
+        if let Some(limit) = self.limits.of(user).filter(|_| !self.limits.allow(user)) {
             let reason = Reason::User { running: count(user.running), limit: count(limit) };
             return Some(Waiting { reason, before: before_in(user, entry.rank()) });
         }

@@ -170,10 +170,10 @@ fn typed(script: &Script, version: &Version) -> Typed {
 
 /// Shows the form for a new script; with `?example` it holds one, with `?starter` that of this id.
 #[handler]
-#[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
-pub(in crate::pages) fn blank(
+pub(in crate::pages) async fn blank(
     request: &Request,
     caller: Caller,
+    Data(automa): Data<&Automa>,
     Query(query): Query<Typed>,
 ) -> Result<Response, Problem> {
     may_write(&caller)?;
@@ -194,6 +194,7 @@ pub(in crate::pages) fn blank(
         typed = Typed::default().with("language", starter.language.name()).and(typed);
     }
     let frame = pages::frame(request, &caller, "New script", Place::Scripts);
+    let frame = frame.spending(automa, &caller).await?;
     render(&FormPage::new(frame, None, &typed, Problems::default()))
 }
 
@@ -215,6 +216,7 @@ pub(in crate::pages) async fn create(
         }
     }
     let frame = pages::frame(request, &caller, "New script", Place::Scripts);
+    let frame = frame.spending(automa, &caller).await?;
     let page = FormPage::new(frame, None, &typed, problems);
     render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }
