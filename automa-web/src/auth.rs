@@ -7,7 +7,7 @@ use automa_core::{
     Automa, Error,
     actor::{Actor, Origin},
     api_key,
-    id::{ApiKeyId, SessionId},
+    id::{ApiKeyId, SessionId, UserId},
     session::{Client, SignedIn},
     user::{Profile, User},
 };
@@ -98,6 +98,18 @@ impl Caller {
             return Ok(());
         }
         Ok(automa(request)?.quotas(&self.actor).count_api_call()?)
+    }
+
+    /// Whose proof a request carries, if it is good. Nothing is counted, refused or renewed by it.
+    pub(crate) fn known_to(request: &Request) -> Option<UserId> {
+        let automa = automa(request).ok()?;
+        let key = request.header(X_API_KEY).map(ToOwned::to_owned);
+        let shown = key.or_else(|| access_token(request).ok().flatten())?;
+        if shown.starts_with(api_key::PREFIX) {
+            return automa.keyring().owner(&shown.into(), client_address(request)).ok().flatten();
+        }
+        let session = keys(request).ok()?.session(&shown)?;
+        Some(automa.sessions().resume(session, Origin::Api).ok()?.0.id)
     }
 
     /// Who calls the API: by the header `Authorization` or `X-API-Key`, else by the cookie of a page. A

@@ -12,6 +12,8 @@ use std::{
 use automa_core::{Automa, Builder, address::Network};
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
+use crate::middleware::RateSetting;
+
 /// Settings of `automa serve`.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -32,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) max_agents: usize,
     /// Bytes that have to be free for data, if not the usual.
     pub(crate) least_free_disk: Option<u64>,
+    /// How often something may be asked for, where that is not the usual.
+    pub(crate) rate_limits: Vec<RateSetting>,
     /// Proxies that are believed from which address a request came to them.
     pub(crate) trusted_proxies: Vec<Network>,
 }
@@ -124,6 +128,7 @@ mod tests {
             max_running_per_user: None,
             max_agents: 16,
             least_free_disk: None,
+            rate_limits: Vec::new(),
             trusted_proxies: Vec::new(),
         }
     }

@@ -80,6 +80,12 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
     ("wrong-token", "403", "The setup link is not the one that the server printed."),
     ("cross-origin", "403", "A page of another site asked for a change. Only Automa's own may."),
     (
+        "rate-limited",
+        "429",
+        "This was asked for too often. `Retry-After` says when it may be again, and the headers \
+         `RateLimit-…` of each answer what is left.",
+    ),
+    (
         "quota-exceeded",
         "429 or 403",
         "Your tier does not allow more: of this day (429, with `Retry-After`), or of what you have. `quota`, \

@@ -48,7 +48,7 @@ mod users;
 use automa_core::execution::State;
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route,
-    get, http::StatusCode, post,
+    error::ResponseError as _, get, http::StatusCode, post,
 };
 
 use self::frame::{Frame, Place};
@@ -133,6 +133,15 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/executions/:id/log.txt", get(log::plain))
         .at("/executions/:id/log.gz", get(log::gzip))
         .around(errors_as_pages)
+}
+
+/// What is not let in at all: a page where one was asked for, else a problem.
+pub(crate) fn refuse(request: &Request, problem: &Problem) -> Response {
+    let path = request.original_uri().path();
+    if path.starts_with("/api/") || path.starts_with("/hooks/") {
+        return problem.as_response();
+    }
+    errors::Asked::new(request).answer(problem)
 }
 
 /// Errors are pages here, or the way to the sign-in.

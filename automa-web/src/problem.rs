@@ -151,6 +151,12 @@ impl Problem {
         problem
     }
 
+    /// Says after how many seconds it may be tried again.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
     /// Says what happened this time.
     pub(crate) fn detail(mut self, detail: &impl ToString) -> Self {
         self.0.detail = Some(sentence(&detail.to_string()));

@@ -30,7 +30,9 @@ use crate::{
     lifecycle::{Signals, Stop},
     listen::Tuned,
     live,
-    middleware::{OnPanic, body_limit, compress, same_origin, security_headers},
+    middleware::{
+        OnPanic, RateLimits, body_limit, compress, rate_limit, same_origin, security_headers,
+    },
     ops, pages,
     problem::Problem,
 };
@@ -85,8 +87,8 @@ async fn serve_opened(
     announce(automa, bound.unwrap_or(address)).await?;
 
     let (told, stop) = Stop::new();
-    let app =
-        app(automa.clone(), keys, stop).map_err(|error| ServeError::Document(error.to_string()))?;
+    let app = app(automa.clone(), keys, stop, RateLimits::new(&config.rate_limits))
+        .map_err(|error| ServeError::Document(error.to_string()))?;
     let app = app.data(TrustedProxies::new(&config.trusted_proxies));
     let end = async {
         signals.next().await;
@@ -118,8 +120,10 @@ fn app(
     automa: Automa,
     keys: Arc<Keys>,
     stop: Stop,
+    limits: RateLimits,
 ) -> Result<impl Endpoint, Box<dyn std::error::Error>> {
     let (api, document) = api::service()?;
+    let limits = Arc::new(limits);
     let routes = Route::new()
         .at("/api/v1/ws/executions/:id", get(live::execution_socket))
         .nest(api::PREFIX, api)
@@ -134,6 +138,10 @@ fn app(
     Ok(routes
         .around(|next, request| async move { body_limit(&*next, request).await })
         .around(|next, request| async move { same_origin(&*next, request).await })
+        .around(move |next, request| {
+            let limits = Arc::clone(&limits);
+            async move { rate_limit(&limits, &*next, request).await }
+        })
         .with(CookieJarManager::new())
         .catch_all_error(async |error| Problem::from(error).as_response())
         .around(|next, request| async move { compress(&*next, request).await })

@@ -27,6 +27,7 @@ mod openapi;
 mod ops;
 mod pages;
 mod probes;
+mod rate_limit;
 mod results;
 mod retention;
 mod run;

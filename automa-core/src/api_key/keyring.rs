@@ -15,7 +15,7 @@ use crate::{
     actor::{Actor, Origin},
     audit::{Action, Entry},
     error::StoreError,
-    id::ApiKeyId,
+    id::{ApiKeyId, UserId},
     store::{
         self,
         change::{Change, View},
@@ -80,6 +80,22 @@ impl<'a> Keyring<'a> {
         let actor = Actor::user(owner.id, owner.username.clone(), owner.role, Origin::Api);
         let ApiKey { id, name, scope, .. } = key;
         Ok((owner, Actor { key: Some(Arc::new(KeyInUse { id, name, scope })), ..actor }))
+    }
+
+    /// Whose a key is that would be accepted from an address, if it would; without counting a use.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn owner(&self, key: &SecretString, address: Option<IpAddr>) -> Result<Option<UserId>> {
+        if !token::is_whole(key.expose_secret()) {
+            return Ok(None);
+        }
+        let (hash, now) = (token::hash(key), self.automa.clock.now());
+        self.automa.store.look(|view| {
+            let Some(key) = store::api_keys::find(view, hash)? else { return Ok(None) };
+            Ok(accepted(view, &key, address, now)?.ok().map(|user| user.id))
+        })
     }
 
     /// Whether a key that was accepted still is, from everywhere.

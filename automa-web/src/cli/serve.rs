@@ -14,7 +14,7 @@ use clap::Parser as _;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
-use crate::{cli::explain, config::Config, server};
+use crate::{cli::explain, config::Config, middleware::RateSetting, server};
 
 /// Where data is kept unless told.
 pub(super) const DATA: &str = "./data";
@@ -47,6 +47,15 @@ pub(crate) struct Args {
     /// hundredth of it unless told, at least 256M, but not more than a tenth
     #[arg(long, env = "AUTOMA_LEAST_FREE_DISK", value_name = "SIZE")]
     least_free_disk: Option<Bytes>,
+    /// How often something may be asked for, as `general=60/1m`, of `general` (the API), `pages`,
+    /// `sign_in`, `scripts` (new ones) and `uploads`; `off` for no limits; may be given several times
+    #[arg(
+        long = "rate-limit",
+        env = "AUTOMA_RATE_LIMIT",
+        value_delimiter = ',',
+        value_name = "CLASS=N/PERIOD"
+    )]
+    rate_limits: Vec<RateSetting>,
     /// A proxy, or a network of them, that is believed from which address a request came to it; may be
     /// given several times
     #[arg(
@@ -88,6 +97,7 @@ pub(crate) fn main(args: Args) -> ExitCode {
         max_running_per_user: args.max_running_per_user.map(usize::from),
         max_agents: args.max_agents.into(),
         least_free_disk: args.least_free_disk.map(|bytes| bytes.0),
+        rate_limits: args.rate_limits,
         trusted_proxies: args.trusted_proxies,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
