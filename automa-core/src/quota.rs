@@ -1,4 +1,4 @@
-//! Quotas: what users have used of what their [tier](crate::tier) allows.
+//! Quotas: what users have used of what their [tier] allows.
 //!
 //! Executions are counted in the change that accepts them. Calls of the API, which wait for no disk, are
 //! counted in memory and written each minute: what came within the last one before Automa is killed was

@@ -2,7 +2,7 @@
 //!
 //! - **One way to write**: a change is a closure that reads, checks and writes within a
 //!   transaction. All changes that wait are made by one thread in one transaction with one sync of
-//!   the disk ("group commit"), and answered when that is durable: in the [journal] first, in the
+//!   the disk ("group commit"), and answered when that is durable: in the `journal` first, in the
 //!   store's file within a second.
 //! - **Reads never wait for writes**: each sees the store as it was when it began, and everything
 //!   that had been acknowledged by then.
