@@ -1,6 +1,6 @@
 //! Who acts, and what they may do: the one place that decides.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,23 @@ pub enum Origin {
     Scheduler,
     /// The program that embeds this library, or its command line.
     Embedder,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Web, Self::Api, Self::Mcp, Self::Scheduler, Self::Embedder];
+
+    /// Its name, as in exports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Api => "api",
+            Self::Mcp => "mcp",
+            Self::Scheduler => "scheduler",
+            Self::Embedder => "embedder",
+        }
+    }
 }
 
 /// Something that an operation needs to be allowed. Its number is stored: add at the end.
@@ -250,25 +267,35 @@ pub struct Actor {
     pub origin: Origin,
     /// The API key that was shown, which leaves a part of what the role may.
     pub key: Option<Arc<KeyInUse>>,
+    /// From which network address, where it is known.
+    pub address: Option<IpAddr>,
 }
 
 impl Actor {
     /// The embedding program, which may do everything; `name` is for the audit log.
     #[must_use]
     pub fn embedder(name: impl Into<String>) -> Self {
-        Self {
-            user: None,
-            name: name.into(),
-            role: Role::Admin,
-            origin: Origin::Embedder,
-            key: None,
-        }
+        let (role, origin) = (Role::Admin, Origin::Embedder);
+        Self { user: None, name: name.into(), role, origin, key: None, address: None }
+    }
+
+    /// Somebody who has not proven to be a user, under the name that they gave.
+    #[must_use]
+    pub fn nobody(name: impl Into<String>, origin: Origin) -> Self {
+        let role = Role::Viewer;
+        Self { user: None, name: name.into(), role, origin, key: None, address: None }
     }
 
     /// A user who came by `origin`.
     #[must_use]
     pub fn user(user: UserId, name: impl Into<String>, role: Role, origin: Origin) -> Self {
-        Self { user: Some(user), name: name.into(), role, origin, key: None }
+        Self { user: Some(user), name: name.into(), role, origin, key: None, address: None }
+    }
+
+    /// The same, who comes from a network address.
+    #[must_use]
+    pub fn at(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
     }
 
     /// How the audit log names it: with the API key that was shown.

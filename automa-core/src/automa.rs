@@ -13,7 +13,7 @@ use crate::{
     actor::Actor,
     agent::{self, Agents, Supervisor},
     api_key::{ApiKeys, Keyring, Uses},
-    audit::Audit,
+    audit::{self, Audit, Keeper, Keeping, Refusals},
     blocking,
     clock::{Clock, SystemClock},
     credential::{Credentials, MasterKeys, Vault},
@@ -25,7 +25,8 @@ use crate::{
     },
     health::{EngineHealth, Health},
     id::SessionId,
-    job::{HookKey, Hooks, Jobs, Scheduler},
+    job::{HOOK_KEY_FILE, Hooks, Jobs, Scheduler},
+    key_file::KeyFile,
     quota::{Calls, QuotasOf},
     retention::{Retention, Sweeper},
     script::{Checks, Library, Scripts},
@@ -52,10 +53,13 @@ pub struct Automa {
     packer: Option<Arc<Packer>>,
     scheduler: Option<Arc<Scheduler>>,
     tally: Option<Arc<Tally>>,
-    pub(crate) hook_key: Arc<HookKey>,
     pub(crate) key_uses: Arc<Uses>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) api_calls: Arc<Calls>,
+    pub(crate) hook_key: Arc<KeyFile>,
+    pub(crate) audit_key: Arc<KeyFile>,
+    pub(crate) refusals: Arc<Refusals>,
+    keeper: Option<Arc<Keeper>>,
     /// Where data is kept, if not in memory.
     pub(crate) directory: Option<PathBuf>,
     /// Removed with the last handle.
@@ -175,6 +179,12 @@ impl Builder {
         }
         let artifacts = ArtifactFiles::new(artifacts);
         let (store, clock) = (automa.store.clone(), automa.clock.clone());
+        automa.keeper = Some(Arc::new(Keeper::start(Keeping {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            key: Arc::clone(&automa.audit_key),
+            refusals: Arc::clone(&automa.refusals),
+        })));
         automa.packer = Some(Arc::new(Packer::start(store.clone(), logs.clone())));
         automa.sweeper = Some(Arc::new(Sweeper::start(
             store.clone(),
@@ -228,9 +238,12 @@ impl Builder {
             packer: None,
             scheduler: None,
             tally: None,
-            hook_key: Arc::new(HookKey::new(self.directory.clone())),
             key_uses: Arc::default(),
             api_calls: Arc::default(),
+            hook_key: Arc::new(KeyFile::new(self.directory.as_deref(), HOOK_KEY_FILE)),
+            audit_key: Arc::new(KeyFile::new(self.directory.as_deref(), audit::KEY_FILE)),
+            refusals: Arc::default(),
+            keeper: None,
             directory: self.directory,
             temporary: None,
         })
@@ -479,6 +492,9 @@ impl Automa {
         }
         if let Err(error) = tally::write(self).await {
             tracing::warn!(%error, "what was counted within the last minute is lost");
+        }
+        if let Some(keeper) = &self.keeper {
+            keeper.stop().await;
         }
         self.store.shutdown().await;
     }

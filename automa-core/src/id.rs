@@ -117,6 +117,12 @@ macro_rules! ids {
             pub fn created_at(self) -> Timestamp {
                 created_at(self.0)
             }
+
+            /// The id right before this one, if there can be one.
+            #[must_use]
+            pub fn before(self) -> Option<Self> {
+                self.0.as_u128().checked_sub(1).map(|number| Self(Uuid::from_u128(number)))
+            }
         }
 
         impl fmt::Display for $name {

@@ -49,7 +49,8 @@ pub use self::{
     trigger::{Rules, Trigger},
 };
 pub(crate) use self::{
-    claim::Claim, history::Schedule, hook::HookKey, plan::Next, scheduler::Scheduler,
+    claim::Claim, history::Schedule, hook::KEY_FILE as HOOK_KEY_FILE, plan::Next,
+    scheduler::Scheduler,
 };
 use crate::{
     Automa, Error, Result,

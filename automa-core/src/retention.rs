@@ -2,7 +2,8 @@
 //!
 //! What is removed says so: a log that is gone is [`LogRemoved`](crate::Error::LogRemoved), with the
 //! day, and each sweep that removed something leaves an entry in the audit log. Executions that have
-//! not ended are never touched. Audit entries are not removed.
+//! not ended are never touched. Audit entries are removed from the oldest on, and only if somebody says
+//! for how long they are kept; a signed checkpoint stands for those that are gone.
 //!
 //! Ages are by the clock. One that steps back makes everything younger: nothing is removed that would
 //! not have been, and some later. One that steps forward makes everything older, and the next sweep
@@ -25,6 +26,8 @@ use crate::{
 
 /// Longest time that can be said, in days (100 years).
 pub const DAYS_MAX: u32 = 36_500;
+/// Shortest time for which audit entries can be kept, in days.
+pub const AUDIT_DAYS_MIN: u32 = 30;
 /// Fewest bytes that a limit can be (1 MiB).
 pub const BYTES_MIN: u64 = 1024 * 1024;
 
@@ -37,12 +40,34 @@ pub struct Rules {
     pub log_days: Option<u32>,
     /// Bytes that all logs may take together.
     pub log_bytes: Option<u64>,
+    /// Days for which entries of the audit log are kept.
+    pub audit_days: Option<u32>,
 }
 
 impl Default for Rules {
-    /// Two years of history, of which the logs for 90 days, up to 10 GiB.
+    /// Two years of history, of which the logs for 90 days, up to 10 GiB; and all of the audit log.
     fn default() -> Self {
-        Self { history_days: Some(730), log_days: Some(90), log_bytes: Some(10 << 30) }
+        Self {
+            history_days: Some(730),
+            log_days: Some(90),
+            log_bytes: Some(10 << 30),
+            audit_days: None,
+        }
+    }
+}
+
+/// Rules as version 1 wrote them: audit entries were kept for ever.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RulesV1 {
+    history_days: Option<u32>,
+    log_days: Option<u32>,
+    log_bytes: Option<u64>,
+}
+
+impl From<RulesV1> for Rules {
+    fn from(old: RulesV1) -> Self {
+        let RulesV1 { history_days, log_days, log_bytes } = old;
+        Self { history_days, log_days, log_bytes, audit_days: None }
     }
 }
 
@@ -88,7 +113,7 @@ impl<'a> Retention<'a> {
     /// [`Error::Invalid`](crate::Error::Invalid), and the store's.
     pub async fn set(&self, rules: Rules) -> Result<Rules> {
         self.actor.require(Permission::ManageSettings)?;
-        check(rules.history_days, rules.log_days, rules.log_bytes)?;
+        check(rules.history_days, rules.log_days, rules.audit_days, rules.log_bytes)?;
         let entry = Entry::new(&*self.automa.clock, self.actor, Action::RetentionChanged);
         let change = move |change: &mut Change| {
             store::retention::put(change, &rules)?;
@@ -121,7 +146,7 @@ impl<'a> Retention<'a> {
     /// [`Error::NotFound`](crate::Error::NotFound).
     pub async fn set_of_script(&self, id: ScriptId, rules: ScriptRules) -> Result<ScriptRules> {
         self.actor.require(Permission::WriteScripts)?;
-        check(rules.history_days, rules.log_days, rules.log_bytes)?;
+        check(rules.history_days, rules.log_days, None, rules.log_bytes)?;
         let (action, sight) = (Action::ScriptRetentionChanged(id), Sight::of(self.actor));
         let entry = Entry::new(&*self.automa.clock, self.actor, action);
         let change = move |change: &mut Change| {
@@ -135,11 +160,20 @@ impl<'a> Retention<'a> {
     }
 }
 
-fn check(history_days: Option<u32>, log_days: Option<u32>, log_bytes: Option<u64>) -> Result<()> {
+fn check(
+    history_days: Option<u32>,
+    log_days: Option<u32>,
+    audit_days: Option<u32>,
+    log_bytes: Option<u64>,
+) -> Result<()> {
     let mut errors = Vec::new();
-    for (field, days) in [("history_days", history_days), ("log_days", log_days)] {
-        if days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days)) {
-            errors.push(FieldError::new(field, format!("must be 1 to {DAYS_MAX} days")));
+    for (field, days, least) in [
+        ("history_days", history_days, 1),
+        ("log_days", log_days, 1),
+        ("audit_days", audit_days, AUDIT_DAYS_MIN),
+    ] {
+        if days.is_some_and(|days| !(least..=DAYS_MAX).contains(&days)) {
+            errors.push(FieldError::new(field, format!("must be {least} to {DAYS_MAX} days")));
         }
     }
     if log_bytes.is_some_and(|bytes| bytes < BYTES_MIN) {

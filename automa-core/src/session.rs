@@ -106,7 +106,7 @@ impl Client {
 }
 
 /// The first `most` characters of text from outside, as one line that shows as it is.
-fn line(text: &str, most: usize) -> String {
+pub(crate) fn line(text: &str, most: usize) -> String {
     let misleads = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

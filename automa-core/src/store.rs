@@ -25,6 +25,7 @@ pub(crate) mod idempotency;
 pub(crate) mod jobs;
 mod journal;
 pub(crate) mod logs;
+mod meet;
 mod migrate;
 mod queue;
 pub(crate) mod quotas;

@@ -3,6 +3,7 @@
 mod agents;
 mod api_keys;
 pub(crate) mod artifacts;
+pub(crate) mod audit;
 mod auth;
 mod body;
 mod dispatch;
@@ -53,6 +54,8 @@ enum Tag {
     Disk,
     /// Who has an account, and what it is
     Users,
+    /// What was done and refused, and its proof
+    Audit,
 }
 
 /// The API as an endpoint, and the document that describes it.
@@ -74,6 +77,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         retention::RetentionApi,
         preview::PreviewApi,
         jobs::JobsApi,
+        audit::AuditApi,
         api_keys::ApiKeysApi,
         users::UsersApi,
         tiers::TiersApi,

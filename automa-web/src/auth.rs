@@ -60,7 +60,7 @@ impl Caller {
         let address = client_address(request);
         let (user, actor) = automa(request)?.keyring().resume(&key.into(), address)?;
         let by = actor.key.as_ref().map(|key| By::Key(key.id)).ok_or_else(unfinished)?;
-        Ok(Self { user, actor, by })
+        Ok(Self { user, actor: actor.at(address), by })
     }
 
     /// Their own account, which no API key opens.
@@ -86,7 +86,10 @@ impl Caller {
         origin: Origin,
     ) -> Result<Option<Self>, Problem> {
         match automa(request)?.sessions().resume(session, origin) {
-            Ok((user, actor)) => Ok(Some(Self { user, actor, by: By::Session(session) })),
+            Ok((user, actor)) => {
+                let actor = actor.at(client_address(request));
+                Ok(Some(Self { user, actor, by: By::Session(session) }))
+            }
             Err(Error::SessionEnded) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit codes out. No other part of Automa knows of either.
 
+mod audit;
 mod bench;
 mod bench_seed;
 mod compact;
@@ -32,6 +33,8 @@ enum Command {
     User(user::Args),
     /// Print the setup link again, while there is no account
     SetupUrl(setup_url::Args),
+    /// Prove that nothing in the audit log was changed
+    Audit(audit::Args),
     /// Run a script file in a sandbox
     Run(Box<run::Args>),
     /// Give back space that the store does not need any more, while no server runs
@@ -58,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
     match command {
         Command::Serve(args) => serve::main(args),
         Command::User(args) => user::main(args),
+        Command::Audit(args) => audit::main(args),
         Command::SetupUrl(args) => setup_url::main(&args),
         Command::Run(args) => run::main(*args),
         Command::Compact(args) => compact::main(args),

@@ -7,6 +7,7 @@
 pub(crate) mod agents;
 mod ansi;
 mod api_keys;
+mod audit;
 mod code;
 mod disk;
 mod dispatch;
@@ -77,6 +78,9 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/api-keys/:id/delete", post(api_keys::delete))
         .at("/tiers", get(tiers::show).post(tiers::save))
         .at("/tiers/users", post(tiers::give))
+        .at("/audit", get(audit::show))
+        .at("/audit/log.jsonl", get(audit::lines))
+        .at("/audit/table.csv", get(audit::table))
         .at("/log-look", post(log::choose))
         .at("/docs", get(docs::api))
         .at("/docs/problems", get(docs::problems))

@@ -6,6 +6,7 @@ mod accounts;
 mod agents;
 mod api;
 mod artifacts;
+mod audit;
 mod bad_input;
 mod degraded;
 mod directories;

@@ -258,6 +258,14 @@ async fn tour_people(tour: &mut Tour, admin: &Client, anonymous: &Client) {
     tour.call(&eve, post, &v1("auth/password"), body).await;
 }
 
+/// What there is for the audit log.
+async fn tour_audit(tour: &mut Tour, client: &Client) {
+    for path in ["", "/statistics", "/verify", "/export", "/export?format=csv"] {
+        let path = format!("/api/v1/audit{path}");
+        tour.call(client, Method::GET, &path, Value::Null).await;
+    }
+}
+
 #[test]
 fn every_operation_answers_as_described() {
     block_on(async {
@@ -350,6 +358,7 @@ fn every_operation_answers_as_described() {
             tour.call(&client, Method::PUT, &path, rules.clone()).await;
         }
         agents(&mut tour, &client, &script).await;
+        tour_audit(&mut tour, &client).await;
         for path in ["/health", "/liveness", "/readiness"] {
             // They need no prefix, and may be told of in the document or not.
             client.get(path).await.is(200);

@@ -610,6 +610,8 @@ fn every_page_can_be_used_by_everybody() {
             ("/tiers".to_owned(), "tiers"),
             ("/api-keys/new".to_owned(), "api-key-new"),
             (format!("/api-keys/{key}"), "api-key"),
+            ("/audit".to_owned(), "audit"),
+            ("/audit?actor=admin&resource=script&check".to_owned(), "audit-filtered"),
             (format!("/scripts/{script}/retention"), "script-retention"),
             ("/docs".to_owned(), "docs"),
             ("/docs/problems".to_owned(), "docs-problems"),

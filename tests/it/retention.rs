@@ -27,8 +27,7 @@ fn logs_go_when_they_are_too_large_and_say_so() {
         let server = Server::start();
         let client = server.set_up().await;
         let rules = client.get("/api/v1/settings/retention").await.json(200);
-        let default =
-            json!({ "history_days": 730, "log_days": 90, "log_bytes": 10_737_418_240_u64 });
+        let default = json!({ "history_days": 730, "log_days": 90, "log_bytes": 10_737_418_240_u64, "audit_days": null });
         assert_eq!(rules, default);
         // What has no pattern is not packed, so that its size is known.
         let source = "head -c 900000 /dev/urandom | base64 -w 100";
@@ -90,7 +89,9 @@ fn rules_that_make_no_sense_are_refused() {
         assert_eq!(problem["errors"].as_array().unwrap().len(), 3, "{problem:#}");
         put(&client, path, json!({ "log_days": "many" })).await.problem(422);
         put(&client, path, json!({ "days": 5 })).await.problem(422);
-        let rules = json!({ "history_days": null, "log_days": 1, "log_bytes": null });
+        let rules = json!({
+            "history_days": null, "log_days": 1, "log_bytes": null, "audit_days": null,
+        });
         assert_eq!(put(&client, path, json!({ "log_days": 1 })).await.json(200), rules);
         let nowhere = "/api/v1/scripts/018f0000-0000-7000-8000-000000000000/retention";
         client.get(nowhere).await.problem(404);

@@ -13,16 +13,10 @@
 //! - `X-Hub-Signature-256: sha256=HEX`, over the body alone, as GitHub sends it. There is no time in it:
 //!   the same body is taken once a day.
 
-use std::{
-    fs, io,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-};
+use std::net::IpAddr;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::{ExposeSecret as _, SecretSlice};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -30,9 +24,10 @@ use super::{By, Claim, Job, claim, scheduler};
 use crate::{
     Automa, Error, Result,
     actor::{Actor, Origin},
-    clock::Clock,
+    audit::{self, Action, Entry},
     error::FieldError,
     execution::{Execution, Hash, PARAMETERS_MAX, Parameters},
+    hex,
     id::JobId,
     store,
 };
@@ -41,8 +36,8 @@ use crate::{
 pub const SIGNATURE_WINDOW: i64 = 5 * 60;
 
 /// The file with the key of secrets.
-const FILE: &str = "webhooks.key";
-/// Bytes of a key, and of an address.
+pub(crate) const KEY_FILE: &str = "webhooks.key";
+/// Bytes of a code, and of an address.
 const BYTES: usize = 32;
 
 /// Who may call a job.
@@ -75,6 +70,8 @@ pub struct Call {
     pub signature: Option<String>,
     /// Its header `X-Hub-Signature-256`.
     pub hub_signature: Option<String>,
+    /// From which network address it comes, where that is known.
+    pub address: Option<IpAddr>,
 }
 
 /// Webhooks, which stand for whoever knows them.
@@ -99,7 +96,7 @@ impl Hook {
     ) -> Result<(Self, NewHook)> {
         let mut random = [0; BYTES];
         automa.clock.fill(&mut random);
-        let token = to_hex(&random);
+        let token = hex::encode(&random);
         let generation = before.map_or(1, |before| before.generation.saturating_add(1));
         let hook = Self { token: hash(token.as_bytes()), signed, generation };
         let secret = signed.then(|| hook.secret(automa, job)).transpose()?;
@@ -115,7 +112,7 @@ impl Hook {
         let key = automa.hook_key.get_or_make(&*automa.clock)?;
         let mut mac = mac(key.expose_secret());
         mac.update(format!("webhook {job} {}", self.generation).as_bytes());
-        Ok(to_hex(&mac.finalize().into_bytes()))
+        Ok(hex::encode(&mac.finalize().into_bytes()))
     }
 
     /// Checks who calls. Tells by what the call is known if it comes again.
@@ -137,7 +134,7 @@ impl Hook {
                 codes
             }
             (None, Some(hub)) => {
-                let code = hub.strip_prefix("sha256=").and_then(from_hex);
+                let code = hub.strip_prefix("sha256=").and_then(hex::decode);
                 vec![code.ok_or(refused("it is not of the form sha256=HEX"))?]
             }
             (None, None) => return Err(refused("there is none, and this webhook asks for one")),
@@ -172,14 +169,23 @@ impl<'a> Hooks<'a> {
         let job = self.automa.store.look(|view| store::jobs::of_hook(view, hashed))?;
         let job = job.ok_or(Error::NoHook)?;
         let hook = job.hook.ok_or(Error::NoHook)?;
-        let nonce = hook.check(self.automa, job.id, &call)?;
+        let nonce = match hook.check(self.automa, job.id, &call) {
+            Err(error @ Error::WrongSignature(why)) => {
+                let nobody = Actor::nobody("somebody", Origin::Api).at(call.address);
+                let entry =
+                    Entry::new(&*self.automa.clock, &nobody, Action::JobCallRefused(job.id));
+                audit::note_refusal(self.automa, entry.detail(why)).await?;
+                return Err(error);
+            }
+            checked => checked?,
+        };
         if job.paused {
             return Err(Error::Paused);
         }
         let parameters = merged(&job, &call.body)?;
         let owner = scheduler::owner(self.automa, &job)?;
         let actor = owner.map_err(|_| Error::NoHook)?;
-        let actor = Actor { origin: Origin::Api, ..actor };
+        let actor = Actor { origin: Origin::Api, ..actor }.at(call.address);
         let claim = Claim::asked(&job, By::Call, self.automa.clock.now()).once(nonce);
         let new = claim::execution(&job, parameters);
         self.automa.executions(&actor).submit_for(new, claim).await
@@ -202,12 +208,12 @@ fn merged(job: &Job, body: &[u8]) -> Result<Parameters> {
 }
 
 /// The time of a signature, and its codes: there may be several, while a sender changes its secret.
-fn read_signature(text: &str) -> Option<(i64, Vec<Vec<u8>>)> {
+fn read_signature(text: &str) -> Option<(i64, Vec<[u8; BYTES]>)> {
     let (mut time, mut codes) = (None, Vec::new());
     for part in text.split(',') {
         match part.trim().split_once('=')? {
             ("t", seconds) => time = Some(seconds.parse().ok()?),
-            ("v1", code) => codes.push(from_hex(code)?),
+            ("v1", code) => codes.push(hex::decode(code)?),
             _ => {}
         }
     }
@@ -220,74 +226,4 @@ fn mac(key: &[u8]) -> Hmac<Sha256> {
 
 fn hash(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
-}
-
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-}
-
-/// The bytes of a code of SHA-256 as text.
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|it| it.to_digit(16).and_then(|it| u8::try_from(it).ok())).collect();
-    let digits = digits.filter(|digits| digits.len() == 2 * BYTES)?;
-    Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-}
-
-/// The key of the secrets of an open Automa.
-#[derive(Debug)]
-pub(crate) struct HookKey {
-    /// `None` for one that is kept in memory.
-    directory: Option<PathBuf>,
-    known: Mutex<Option<SecretSlice<u8>>>,
-}
-
-impl HookKey {
-    pub(crate) fn new(directory: Option<PathBuf>) -> Self {
-        // The program may go to another directory.
-        let directory = directory.map(|path| std::path::absolute(&path).unwrap_or(path));
-        Self { directory, known: Mutex::new(None) }
-    }
-
-    /// The key, which is made if there is none.
-    pub(super) fn get_or_make(&self, clock: &dyn Clock) -> Result<SecretSlice<u8>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = &*known {
-            return Ok(key.clone());
-        }
-        let mut random = vec![0; BYTES];
-        clock.fill(&mut random);
-        let key = match &self.directory {
-            None => random,
-            Some(directory) => {
-                let path = directory.join(FILE);
-                read_or_write(&path, random).map_err(|source| Error::Directory {
-                    doing: "reading or writing the key of webhooks",
-                    path,
-                    source,
-                })?
-            }
-        };
-        Ok(known.insert(key.into()).clone())
-    }
-}
-
-/// The key in a file, which is written whole or not at all if it is missing.
-fn read_or_write(path: &Path, new: Vec<u8>) -> io::Result<Vec<u8>> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Ok(key) if key.len() != BYTES => {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not have 32 bytes"));
-        }
-        read => return read,
-    }
-    let draft = path.with_extension("draft");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(&new)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(new)
 }

@@ -134,7 +134,7 @@ fn files(place: &Path) -> (usize, usize) {
 }
 
 fn nothing() -> Rules {
-    Rules { history_days: None, log_days: None, log_bytes: None }
+    Rules { history_days: None, log_days: None, log_bytes: None, audit_days: None }
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_year_passes_and_each_thing_goes_when_its_time_has_come() {
     let history = History::new();
     let admin = me();
     let retention = history.automa.retention(&admin);
-    let rules = Rules { history_days: Some(300), log_days: Some(30), log_bytes: None };
+    let rules = Rules { history_days: Some(300), log_days: Some(30), ..nothing() };
     retention.set(rules).await.unwrap();
     assert_eq!(retention.get().unwrap(), rules);
     let mut runs = Vec::new();
@@ -172,7 +172,7 @@ async fn a_year_passes_and_each_thing_goes_when_its_time_has_come() {
 #[tokio::test]
 async fn a_clock_that_steps_back_removes_nothing_and_one_that_steps_forward_what_is_old_then() {
     let history = History::new();
-    let rules = Rules { history_days: Some(10), log_days: Some(5), log_bytes: None };
+    let rules = Rules { history_days: Some(10), log_days: Some(5), ..nothing() };
     history.automa.retention(&me()).set(rules).await.unwrap();
     let first = history.run(None, State::Succeeded, 5).await;
     history.days(-100);
@@ -193,7 +193,7 @@ async fn a_clock_that_steps_back_removes_nothing_and_one_that_steps_forward_what
 #[tokio::test]
 async fn what_is_open_or_has_just_ended_stays() {
     let history = History::new();
-    let rules = Rules { history_days: Some(1), log_days: Some(1), log_bytes: None };
+    let rules = Rules { history_days: Some(1), log_days: Some(1), ..nothing() };
     history.automa.retention(&me()).set(rules).await.unwrap();
     let queued = history.run(None, State::Queued, 0).await;
     let running = history.run(None, State::Running, 0).await;
@@ -245,7 +245,7 @@ async fn a_script_may_have_rules_of_its_own() {
     let retention = history.automa.retention(&admin);
     let (short, long, many) =
         (history.script("a").await, history.script("b").await, history.script("c").await);
-    let rules = Rules { history_days: Some(100), log_days: Some(10), log_bytes: None };
+    let rules = Rules { history_days: Some(100), log_days: Some(10), ..nothing() };
     retention.set(rules).await.unwrap();
     let own = |history_days, log_days, log_bytes| ScriptRules { history_days, log_days, log_bytes };
     retention.set_of_script(short, own(Some(5), None, None)).await.unwrap();
@@ -313,12 +313,17 @@ async fn nobody_but_an_admin_sets_rules_and_they_have_to_make_sense() {
     assert_eq!(automa.retention(&of(Role::Viewer)).get().unwrap(), Rules::default());
     let refused = automa.retention(&of(Role::Operator)).set(nothing()).await.unwrap_err();
     assert!(matches!(refused, Error::Forbidden(_)), "{refused}");
-    let rules = Rules { history_days: Some(0), log_days: Some(40_000), log_bytes: Some(5) };
+    let rules = Rules {
+        history_days: Some(0),
+        log_days: Some(40_000),
+        log_bytes: Some(5),
+        audit_days: Some(29),
+    };
     let Error::Invalid(fields) = automa.retention(&me()).set(rules).await.unwrap_err() else {
         panic!("it makes no sense")
     };
     let names: Vec<_> = fields.iter().map(|it| it.field.as_ref()).collect();
-    assert_eq!(names, ["history_days", "log_days", "log_bytes"]);
+    assert_eq!(names, ["history_days", "log_days", "audit_days", "log_bytes"]);
     let nowhere = ScriptId::generate(&*history.clock);
     let missing = automa.retention(&me()).set_of_script(nowhere, ScriptRules::default()).await;
     assert!(matches!(missing, Err(Error::NotFound { .. })), "{missing:?}");
@@ -329,8 +334,10 @@ async fn nobody_but_an_admin_sets_rules_and_they_have_to_make_sense() {
 /// If this fails, the stored format has changed: add a version, do not change the bytes.
 #[test]
 fn stored_bytes_stay_as_they_are() {
-    use crate::store::record::golden::assert_bytes;
-    assert_bytes(&Rules::default(), "0101da05015a0180808080 28".replace(' ', "").as_str());
+    use crate::store::record::golden::{assert_bytes, assert_reads};
+    assert_reads("0101da05015a018080808028", &Rules::default());
+    let rules = Rules { audit_days: Some(400), ..Rules::default() };
+    assert_bytes(&rules, "0201da05015a0180808080280190 03".replace(' ', "").as_str());
     let own = ScriptRules { history_days: None, log_days: Some(7), log_bytes: None };
     assert_bytes(&own, "01000107 00".replace(' ', "").as_str());
 }

@@ -6,8 +6,8 @@ use secrecy::SecretString;
 use super::{Client, Session, Sessions, SignedIn, actor, end_of_life, line, may_sign_in};
 use crate::{
     Error, Result,
-    actor::{Actor, Role},
-    audit::{Action, Entry},
+    actor::Actor,
+    audit::{self, Action, Entry},
     id::{SessionId, UserId},
     store::{
         self,
@@ -97,12 +97,10 @@ impl Sessions<'_> {
     async fn refuse<T>(&self, name: &str, client: Client) -> Result<T> {
         // Nobody has proven to be a user: this is the name that was tried.
         let name = line(name, 64);
-        let nobody =
-            Actor { user: None, name, role: Role::Viewer, origin: client.origin, key: None };
+        let nobody = Actor::nobody(name, client.origin);
         let mut entry = Entry::new(&*self.automa.clock, &nobody, Action::SignInRefused);
         entry.address = client.address;
-        let change = move |change: &mut Change| Ok::<_, Error>(store::audit::add(change, &entry)?);
-        self.automa.store.write(change).await?;
+        audit::note_refusal(self.automa, entry).await?;
         Err(Error::WrongPassword)
     }
 }

@@ -11,7 +11,10 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    hex,
+};
 
 const FILE: &str = "setup-token";
 /// Hexadecimal digits of a token.
@@ -35,11 +38,6 @@ pub fn stored_token(directory: &Path) -> io::Result<Option<String>> {
     Ok(token.filter(|token| token.len() == DIGITS && token.bytes().all(|b| b.is_ascii_hexdigit())))
 }
 
-fn to_hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-}
-
 /// The setup token of an open Automa.
 #[derive(Debug)]
 pub(crate) struct Token {
@@ -61,7 +59,7 @@ impl Token {
         if let Some(token) = self.find(&mut known)? {
             return Ok(token.expose_secret().to_owned());
         }
-        let token = to_hex(random);
+        let token = hex::encode(random);
         self.write(&token)?;
         *known = Some(token.as_str().into());
         Ok(token)

@@ -60,7 +60,11 @@ impl Tables<'_> {
 
 /// What this version reads and writes.
 pub(super) const CURRENT: Schema = Schema {
-    steps: &[super::executions::add_requesters_and_durations, super::sessions::add_users],
+    steps: &[
+        super::executions::add_requesters_and_durations,
+        super::sessions::add_users,
+        super::audit::chain_entries,
+    ],
     tables: &[
         super::scripts::create,
         super::executions::create,

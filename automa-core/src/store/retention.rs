@@ -3,13 +3,13 @@
 use super::{
     change::{Change, View},
     migrate::Tables,
-    record::Record,
+    record::{self, Record},
     table::Table,
 };
 use crate::{
     error::StoreError,
     id::ScriptId,
-    retention::{Rules, ScriptRules},
+    retention::{Rules, RulesV1, ScriptRules},
 };
 
 const RULES: Table<u8, Rules> = Table::new();
@@ -17,7 +17,14 @@ const SCRIPTS: Table<ScriptId, ScriptRules> = Table::new();
 
 impl Record for Rules {
     const TABLE: &'static str = "retention";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, body: &[u8]) -> Result<Self, StoreError> {
+        match version {
+            1 => Ok(record::read::<RulesV1>(Self::TABLE, version, body)?.into()),
+            version => Err(StoreError::UnknownVersion { table: Self::TABLE, version }),
+        }
+    }
 }
 
 impl Record for ScriptRules {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use redb::{
-    AccessGuard, Key, ReadableTable, StorageError, TableDefinition, TableHandle as _,
-    WriteTransaction,
+    AccessGuard, Key, ReadableTable, ReadableTableMetadata as _, StorageError, TableDefinition,
+    TableHandle as _, WriteTransaction,
 };
 
 use super::{
@@ -167,6 +167,53 @@ where
         Ok(())
     }
 
+    /// Reads all records and writes them as this version does, for a step from one format to the next.
+    pub(crate) fn rewrite(
+        &self,
+        txn: &WriteTransaction,
+        mut rewrite: impl FnMut(K, R) -> Result<R, StoreError>,
+    ) -> Result<(), StoreError> {
+        const BATCH: usize = 1000;
+        let mut table = txn.open_table(self.definition)?;
+        let mut from = Bound::Unbounded;
+        loop {
+            let rows = collect(table.range((from, Bound::Unbounded))?.take(BATCH))?;
+            let Some(&(last, _)) = rows.last() else { return Ok(()) };
+            for (key, record) in rows {
+                table.insert(key, rewrite(key, record)?.encode()?.as_slice())?;
+            }
+            from = Bound::Excluded(last);
+        }
+    }
+
+    /// Opens the table within a step from one format to the next.
+    pub(crate) fn open_in<'a>(
+        &self,
+        txn: &'a WriteTransaction,
+    ) -> Result<redb::Table<'a, K, &'static [u8]>, StoreError> {
+        Ok(txn.open_table(self.definition)?)
+    }
+
+    /// How many records there are.
+    pub(crate) fn len(&self, view: &impl View) -> Result<u64, StoreError> {
+        Ok(view.open(self.definition)?.len()?)
+    }
+
+    /// All keys, lowest first: as many as fit into memory.
+    pub(crate) fn keys(&self, view: &impl View) -> Result<Vec<K>, StoreError> {
+        let table = view.open(self.definition)?;
+        table.iter()?.map(|row| Ok(row?.0.value())).collect()
+    }
+
+    /// Opens the table to find the bytes of records here and there, as they are stored.
+    pub(crate) fn raw_finder(
+        &self,
+        view: &Snapshot,
+    ) -> Result<impl Fn(K) -> Result<Option<Vec<u8>>, StoreError> + 'static, StoreError> {
+        let table = view.open(self.definition)?;
+        Ok(move |key| Ok(table.get(key)?.map(|bytes| bytes.value().to_vec())))
+    }
+
     /// Opens the table to find records here and there.
     pub(crate) fn finder(
         &self,
@@ -260,6 +307,20 @@ where
             Ok((key, key))
         });
         Ok(page(list, rows.collect::<Result<_, StoreError>>()?, request))
+    }
+
+    /// How many keys there are.
+    pub(crate) fn len(&self, view: &impl View) -> Result<u64, StoreError> {
+        Ok(view.open(self.definition)?.len()?)
+    }
+
+    /// Opens the index to look for keys here and there.
+    pub(crate) fn finder(
+        &self,
+        view: &Snapshot,
+    ) -> Result<impl Fn(K) -> Result<bool, StoreError> + 'static, StoreError> {
+        let table = view.open(self.definition)?;
+        Ok(move |key| Ok(table.get(key)?.is_some()))
     }
 
     /// Opens the index to go through its keys.

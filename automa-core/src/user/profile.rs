@@ -6,7 +6,7 @@ use super::{Checked, Theme, User, get, reset::check_password};
 use crate::{
     Automa, Error, Result,
     actor::Actor,
-    audit::{Action, Entry},
+    audit::{self, Action, Entry},
     error::FieldError,
     event::Event,
     id::{SessionId, UserId},
@@ -159,9 +159,7 @@ impl<'a> Profile<'a> {
 
     /// Remembers that somebody in this session did not know what the user knows.
     async fn refuse(&self, _: UserId) -> Result<()> {
-        let entry = self.entry(Action::SignInRefused);
-        let change = move |change: &mut Change| Ok::<_, Error>(store::audit::add(change, &entry)?);
-        self.automa.store.write(change).await
+        audit::note_refusal(self.automa, self.entry(Action::SignInRefused)).await
     }
 
     fn entry(&self, action: Action) -> Entry {

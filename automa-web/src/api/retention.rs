@@ -21,6 +21,8 @@ struct Retention {
     log_days: Option<u32>,
     /// Bytes that all logs may take together: 1 MiB at least.
     log_bytes: Option<u64>,
+    /// Days for which entries of the audit log are kept: 30 to 36,500.
+    audit_days: Option<u32>,
 }
 
 /// How long things of one script are kept: days in place of those of all, bytes besides. What is not
@@ -87,8 +89,8 @@ impl RetentionApi {
         Data(automa): Data<&Automa>,
         Body(rules): Body<Retention>,
     ) -> Result<Json<Retention>, Problem> {
-        let Retention { history_days, log_days, log_bytes } = rules;
-        let rules = Rules { history_days, log_days, log_bytes };
+        let Retention { history_days, log_days, log_bytes, audit_days } = rules;
+        let rules = Rules { history_days, log_days, log_bytes, audit_days };
         Ok(Json(automa.retention(auth.actor()).set(rules).await?.into()))
     }
 
@@ -128,8 +130,8 @@ impl RetentionApi {
 
 impl From<Rules> for Retention {
     fn from(rules: Rules) -> Self {
-        let Rules { history_days, log_days, log_bytes } = rules;
-        Self { history_days, log_days, log_bytes }
+        let Rules { history_days, log_days, log_bytes, audit_days } = rules;
+        Self { history_days, log_days, log_bytes, audit_days }
     }
 }
 

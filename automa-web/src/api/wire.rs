@@ -3,11 +3,12 @@
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
 use automa_core::{
-    actor::{Permission, Role},
+    actor::{Origin, Permission, Role},
     address::Network,
     agent,
+    audit::Outcome,
     execution::{OnConflict, State},
-    id::{AgentId, ApiKeyId, ExecutionId, JobId, ScriptId, SessionId, UserId},
+    id::{AgentId, ApiKeyId, AuditId, ExecutionId, JobId, ScriptId, SessionId, UserId},
     job::{By, Overlap},
     page::Cursor,
     script::{Content, Language, Place, Sort, Status, Visibility},
@@ -51,6 +52,9 @@ impl Format for UserId {
     const FORMAT: &'static str = "uuid";
 }
 impl Format for SessionId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for AuditId {
     const FORMAT: &'static str = "uuid";
 }
 impl Format for Timestamp {
@@ -197,6 +201,24 @@ impl Word for Permission {
 
 impl Word for Tier {
     const NAME: &'static str = "Tier";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Outcome {
+    const NAME: &'static str = "AuditOutcome";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Origin {
+    const NAME: &'static str = "Origin";
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {

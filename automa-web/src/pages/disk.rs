@@ -33,7 +33,7 @@ struct DiskPage {
     used: DiskUse,
     rules: Rules,
     /// The form to change them, for who may.
-    fields: Option<[Field; 3]>,
+    fields: Option<[Field; 4]>,
     problems: Vec<String>,
     saved: bool,
 }
@@ -44,6 +44,9 @@ const FIELDS: [(&str, &str); 3] = [
     ("log_days", "Logs, for days"),
     ("log_bytes", "All logs together"),
 ];
+
+/// The field of the audit log, whose entries are of no script.
+const AUDIT: &str = "audit_days";
 
 /// Fields that say how long things are kept.
 pub(super) fn fields(typed: &Typed, problems: &mut Problems, unsaid: [&str; 3]) -> [Field; 3] {
@@ -68,9 +71,29 @@ pub(super) fn typed(
     })
 }
 
+fn days(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "must be a whole number".to_owned())
+}
+
+/// What was typed into the fields of all.
+fn read_rules(typed: &Typed, problems: &mut Problems) -> Rules {
+    let (history_days, log_days, log_bytes) = read(typed, problems);
+    let audit_days = limits::field(typed, problems, AUDIT, days);
+    Rules { history_days, log_days, log_bytes, audit_days }
+}
+
+/// What these fields would say.
+fn typed_rules(rules: Rules) -> Typed {
+    let Rules { history_days, log_days, log_bytes, audit_days } = rules;
+    let typed = typed(history_days, log_days, log_bytes);
+    match audit_days {
+        Some(days) => typed.with(AUDIT, days.to_string()),
+        None => typed,
+    }
+}
+
 /// What was typed into such fields.
 fn read(typed: &Typed, problems: &mut Problems) -> (Option<u32>, Option<u32>, Option<u64>) {
-    let days = |text: &str| text.parse().map_err(|_| "must be a whole number".to_owned());
     (
         limits::field(typed, problems, FIELDS[0].0, days),
         limits::field(typed, problems, FIELDS[1].0, days),
@@ -82,7 +105,10 @@ impl DiskPage {
     fn new(frame: Frame, used: DiskUse, rules: Rules, form: Option<(Typed, Problems)>) -> Self {
         let mut problems = Vec::new();
         let fields = form.map(|(typed, mut wrong)| {
-            let fields = fields(&typed, &mut wrong, ["for ever", "as executions", "no limit"]);
+            let [history, logs, bytes] =
+                fields(&typed, &mut wrong, ["for ever", "as executions", "no limit"]);
+            let audit = Field::line(AUDIT, "Audit log, for days").placeholder("for ever");
+            let fields = [history, logs, bytes, audit.filled(&typed, &mut wrong)];
             problems = wrong.rest();
             fields
         });
@@ -118,8 +144,7 @@ pub(super) async fn show(
     caller: Caller,
     Data(automa): Data<&Automa>,
 ) -> Result<Response, Problem> {
-    let Rules { history_days, log_days, log_bytes } = automa.retention(&caller.actor).get()?;
-    let typed = typed(history_days, log_days, log_bytes);
+    let typed = typed_rules(automa.retention(&caller.actor).get()?);
     page(request, &caller, automa, StatusCode::OK, (typed, Problems::default())).await
 }
 
@@ -146,9 +171,8 @@ pub(super) async fn save(
     Form(typed): Form<Typed>,
 ) -> Result<Response, Problem> {
     let mut problems = Problems::default();
-    let (history_days, log_days, log_bytes) = read(&typed, &mut problems);
+    let rules = read_rules(&typed, &mut problems);
     if problems.is_empty() {
-        let rules = Rules { history_days, log_days, log_bytes };
         match automa.retention(&caller.actor).set(rules).await {
             Ok(_) => return Ok(see_other("/disk?saved")),
             Err(Error::Invalid(fields)) => problems = Problems::from(&fields[..]),
@@ -268,14 +292,19 @@ pub(super) mod tests {
         problems.add("log_bytes", &"must be at least 1 MiB");
         let nothing = DiskUse { scripts: Vec::new(), ..used() };
         vec![
-            ("disk", page(used(), Some((typed_rules(), Problems::default()))).render().unwrap()),
+            (
+                "disk",
+                page(used(), Some((typed_rules(Rules::default()), Problems::default())))
+                    .render()
+                    .unwrap(),
+            ),
             ("disk-wrong", page(used(), Some((typed, problems))).render().unwrap()),
             (
                 "script-retention",
                 ScriptPage::new(
                     samples::frame("Retention", Place::Scripts),
                     (samples::script_id(), samples::HOSTILE.to_owned()),
-                    (typed_rules(), Problems::default()),
+                    (typed_rules(Rules::default()), Problems::default()),
                 )
                 .render()
                 .unwrap(),
@@ -284,19 +313,15 @@ pub(super) mod tests {
         ]
     }
 
-    fn typed_rules() -> Typed {
-        let Rules { history_days, log_days, log_bytes } = Rules::default();
-        typed(history_days, log_days, log_bytes)
-    }
-
     #[test]
     fn rules_are_typed_as_they_are_shown() {
         let mut problems = Problems::default();
-        let read = read(&typed_rules(), &mut problems);
-        assert_eq!(read, (Some(730), Some(90), Some(10 << 30)));
+        for rules in [Rules::default(), Rules { audit_days: Some(365), ..Rules::default() }] {
+            assert_eq!(read_rules(&typed_rules(rules), &mut problems), rules);
+        }
         assert!(problems.is_empty());
-        assert_eq!(super::read(&Typed::default(), &mut problems), (None, None, None));
-        super::read(&Typed::default().with("log_days", "many"), &mut problems);
+        assert_eq!(read(&Typed::default(), &mut problems), (None, None, None));
+        read(&Typed::default().with("log_days", "many"), &mut problems);
         assert_eq!(problems.take("log_days").unwrap(), "Must be a whole number.");
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Member {
 
 impl Member {
     /// Whether pages of admins are shown.
-    pub(super) fn is_admin(&self) -> bool {
+    pub(crate) fn is_admin(&self) -> bool {
         self.role == Role::Admin
     }
 }

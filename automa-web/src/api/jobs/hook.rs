@@ -8,7 +8,7 @@ use poem::{
 };
 use serde_json::json;
 
-use crate::problem::Problem;
+use crate::{client_address::client_address, problem::Problem};
 
 /// Runs the job that an address belongs to, with the body as parameters.
 #[handler]
@@ -25,7 +25,8 @@ pub(crate) async fn call(
     let header = |name: &str| request.header(name).map(str::to_owned);
     let signature = header("X-Automa-Signature");
     let hub_signature = header("X-Hub-Signature-256");
-    let called = automa.hooks().call(&token, Call { body, signature, hub_signature }).await;
+    let call = Call { body, signature, hub_signature, address: client_address(request) };
+    let called = automa.hooks().call(&token, call).await;
     let execution = called.map_err(Problem::from)?;
     let location = format!("/api/v1/executions/{}", execution.id);
     let answer = json!({ "execution_id": execution.id, "job_id": execution.job.map(|it| it.job) });
