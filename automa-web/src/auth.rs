@@ -21,7 +21,7 @@ use poem_openapi::{
 };
 
 pub(crate) use self::token::{ACCESS_SECONDS, Keys};
-use crate::{client_address::client_address, problem::Problem};
+use crate::{client_address::client_address, middleware::Asker, problem::Problem};
 
 /// The one operation that is no call of those a tier allows: who has none left can see that.
 const UNCOUNTED: &str = "/users/me/quota";
@@ -60,7 +60,9 @@ impl Caller {
         let address = client_address(request);
         let (user, actor) = automa(request)?.keyring().resume(&key.into(), address)?;
         let by = actor.key.as_ref().map(|key| By::Key(key.id)).ok_or_else(unfinished)?;
-        Ok(Self { user, actor: actor.at(address), by })
+        let actor = actor.at(address);
+        Asker::is(request, &actor);
+        Ok(Self { user, actor, by })
     }
 
     /// Their own account, which no API key opens.
@@ -88,6 +90,7 @@ impl Caller {
         match automa(request)?.sessions().resume(session, origin) {
             Ok((user, actor)) => {
                 let actor = actor.at(client_address(request));
+                Asker::is(request, &actor);
                 Ok(Some(Self { user, actor, by: By::Session(session) }))
             }
             Err(Error::SessionEnded) => Ok(None),

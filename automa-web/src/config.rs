@@ -10,9 +10,10 @@ use std::{
 };
 
 use automa_core::{Automa, Builder, address::Network};
+use poem::http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
-use crate::middleware::RateSetting;
+use crate::{listen::tls::Files, middleware::RateSetting};
 
 /// Settings of `automa serve`.
 #[derive(Debug)]
@@ -38,6 +39,58 @@ pub(crate) struct Config {
     pub(crate) rate_limits: Vec<RateSetting>,
     /// Proxies that are believed from which address a request came to them.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// How the server shows itself to the network.
+    pub(crate) web: Web,
+}
+
+/// How a server shows itself to the network.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Web {
+    /// The certificate with which it offers TLS, and nothing else.
+    pub(crate) tls: Option<Files>,
+    /// Names that it is called by, besides `localhost` and addresses.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Origins of other sites whose pages may call the API with tokens of their own.
+    pub(crate) allowed_origins: Vec<HeaderValue>,
+    /// Whether what is unsafe keeps it from starting.
+    pub(crate) production: bool,
+    /// Whether plain HTTP on an address that others reach is meant.
+    pub(crate) insecure_http: bool,
+}
+
+/// What a server was started with, as far as it is about its safety.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is on or off by itself")]
+pub(crate) struct Posture {
+    pub(crate) tls: bool,
+    /// Whether it listens where only this machine reaches it.
+    pub(crate) is_near: bool,
+    /// Whether the key of tokens was given at the start.
+    pub(crate) key_given: bool,
+    pub(crate) weak_key: bool,
+    pub(crate) production: bool,
+    /// How many names it answers to.
+    pub(crate) hosts: usize,
+    /// How many other sites may call its API.
+    pub(crate) origins: usize,
+    /// How many networks of proxies it trusts.
+    pub(crate) proxies: usize,
+}
+
+/// What is not safe in production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unsafe {
+    #[error(
+        "the secret key looks made up: whoever guesses it is anybody they like; \
+         `openssl rand -hex 32` makes one"
+    )]
+    WeakKey,
+    #[error(
+        "{0} is reached by others, and without TLS whoever is on the way reads passwords and tokens: \
+         give a certificate with `--tls-cert` and `--tls-key`, listen on 127.0.0.1 behind a proxy that \
+         has one, or say `--insecure-http`"
+    )]
+    PlainHttp(SocketAddr),
 }
 
 /// Fewest bytes of a key that is given: what HMAC-SHA-256 makes full use of (RFC 7518, 3.2).
@@ -56,6 +109,33 @@ pub(crate) enum KeyError {
 }
 
 impl Config {
+    /// How safe it is.
+    pub(crate) fn posture(&self) -> Posture {
+        Posture {
+            tls: self.web.tls.is_some(),
+            is_near: self.listen.ip().is_loopback(),
+            key_given: self.secret_key.is_some(),
+            weak_key: self.unsafe_parts().contains(&Unsafe::WeakKey),
+            production: self.web.production,
+            hosts: self.web.allowed_hosts.len(),
+            origins: self.web.allowed_origins.len(),
+            proxies: self.trusted_proxies.len(),
+        }
+    }
+
+    /// What is not safe about it: in production, nothing may be.
+    pub(crate) fn unsafe_parts(&self) -> Vec<Unsafe> {
+        let mut found = Vec::new();
+        if self.secret_key.as_ref().is_some_and(|key| is_weak(key.expose_secret())) {
+            found.push(Unsafe::WeakKey);
+        }
+        let is_plain = self.web.tls.is_none() && !self.web.insecure_http;
+        if is_plain && !self.listen.ip().is_loopback() {
+            found.push(Unsafe::PlainHttp(self.listen));
+        }
+        found
+    }
+
     /// How Automa is started.
     pub(crate) fn builder(&self) -> Builder {
         let mut builder = Automa::builder().directory(&self.data).max_agents(self.max_agents);
@@ -94,6 +174,25 @@ impl Config {
     }
 }
 
+/// Whether a key was made up rather than drawn: of few different characters, or with words in it.
+fn is_weak(key: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "secret",
+        "password",
+        "changeme",
+        "change-me",
+        "change_me",
+        "example",
+        "default",
+        "123456",
+        "qwerty",
+    ];
+    const DIFFERENT: usize = 8;
+    let lower = key.to_ascii_lowercase();
+    let different: std::collections::BTreeSet<_> = lower.bytes().collect();
+    different.len() < DIFFERENT || WORDS.iter().any(|word| lower.contains(word))
+}
+
 fn read_or_make(path: &Path) -> io::Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -130,6 +229,7 @@ mod tests {
             least_free_disk: None,
             rate_limits: Vec::new(),
             trusted_proxies: Vec::new(),
+            web: Web::default(),
         }
     }
 
@@ -141,6 +241,27 @@ mod tests {
         assert_eq!(first.expose_secret(), again.expose_secret());
         let mode = fs::metadata(data.path().join("secret.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_not_safe_is_told() {
+        let data = tempfile::tempdir().unwrap();
+        let parts = |key: Option<&str>, address: [u8; 4], web: Web| {
+            let listen = SocketAddr::from((address, 80));
+            Config { listen, web, ..config(data.path(), key) }.unsafe_parts()
+        };
+        let (near, far) = ([127, 0, 0, 1], [192, 0, 2, 1]);
+        let plain = Unsafe::PlainHttp(SocketAddr::from((far, 80)));
+        let drawn = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        assert_eq!(parts(Some(drawn), near, Web::default()), []);
+        assert_eq!(parts(None, far, Web::default()), [plain]);
+        assert_eq!(parts(None, far, Web { insecure_http: true, ..Web::default() }), []);
+        let files = Files { certificate: "a".into(), key: "b".into() };
+        assert_eq!(parts(None, far, Web { tls: Some(files), ..Web::default() }), []);
+        for weak in ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "my-secret-key-which-has-many-bytes-x"]
+        {
+            assert_eq!(parts(Some(weak), near, Web::default()), [Unsafe::WeakKey], "{weak}");
+        }
     }
 
     #[test]

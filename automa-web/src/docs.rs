@@ -91,6 +91,17 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "Your tier does not allow more: of this day (429, with `Retry-After`), or of what you have. `quota`, \
          `limit`, `used` and `resets_at` say what; `GET /users/me/quota` says what is left of all.",
     ),
+    (
+        "unknown-host",
+        "421",
+        "The server is not known by this name. Whoever runs it lists its names with `--allowed-host`.",
+    ),
+    (
+        "too-complex",
+        "413",
+        "The body's objects and arrays are within each other more than 64 times, or have more than \
+         10,000 members.",
+    ),
     ("not-found", "404", "There is nothing of this id or at this address."),
     ("log-removed", "410", "The log was removed, as logs are kept for a limited time only."),
     ("method-not-allowed", "405", "The address does not take this method. `Allow` lists those."),

@@ -1,4 +1,6 @@
-//! The program `automa`.
+//! The program `automa`: command line, pages and API.
+//!
+#![doc = include_str!("threat_model.md")]
 
 mod api;
 mod assets;
@@ -7,6 +9,7 @@ mod blocking;
 mod cli;
 mod client_address;
 mod config;
+mod csp_reports;
 mod docs;
 mod filters;
 mod htmx;

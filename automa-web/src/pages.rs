@@ -34,6 +34,7 @@ mod results;
 mod samples;
 mod script;
 mod scripts;
+mod security;
 mod setup;
 mod sign_in;
 mod table;
@@ -81,6 +82,7 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/audit", get(audit::show))
         .at("/audit/log.jsonl", get(audit::lines))
         .at("/audit/table.csv", get(audit::table))
+        .at("/security", get(security::show))
         .at("/log-look", post(log::choose))
         .at("/docs", get(docs::api))
         .at("/docs/problems", get(docs::problems))

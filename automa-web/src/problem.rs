@@ -358,6 +358,8 @@ impl ResponseError for Problem {
         if let Some(seconds) = self.0.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
+        // What happens to it afterwards may depend on what it tells.
+        response.set_data(self.clone());
         response
     }
 }

@@ -25,13 +25,19 @@ use crate::{
     api, assets,
     auth::Keys,
     client_address::TrustedProxies,
-    config::{Config, KeyError},
+    config::{Config, KeyError, Unsafe, Web},
+    csp_reports::{self, CspReports},
     docs,
     lifecycle::{Signals, Stop},
-    listen::Tuned,
+    listen::{
+        Tuned,
+        connections::{Connections, arrived},
+        tls::{Tls, TlsError},
+    },
     live,
     middleware::{
-        OnPanic, RateLimits, body_limit, compress, rate_limit, same_origin, security_headers,
+        AllowedOrigins, Hosts, OnPanic, RateLimits, body_limit, compress, cors, known_host,
+        note_refusals, rate_limit, same_origin, security_headers,
     },
     ops, pages,
     problem::Problem,
@@ -49,6 +55,10 @@ pub(crate) enum ServeError {
     Core(#[from] automa_core::Error),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error("this is not safe in production: {0}")]
+    Unsafe(#[from] Unsafe),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot listen on {address}: another program may be using it")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot serve")]
@@ -64,6 +74,7 @@ pub(crate) enum ServeError {
 ///
 /// [`ServeError`].
 pub(crate) async fn serve(config: &Config) -> Result<(), ServeError> {
+    check(config)?;
     let mut signals = Signals::catch()?;
     let automa = config.builder().start().await?;
     let served = serve_opened(config, &automa, &mut signals).await;
@@ -80,11 +91,18 @@ async fn serve_opened(
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
     let keys = Arc::new(Keys::new(config.key()?.expose_secret()));
+    let tls = config.web.tls.clone().map(Tls::new).transpose()?;
     let address = config.listen;
     let listener = TcpListener::bind(address).into_acceptor().await;
-    let acceptor = Tuned(listener.map_err(|source| ServeError::Listen { address, source })?);
+    let acceptor = Tuned {
+        listener: listener.map_err(|source| ServeError::Listen { address, source })?,
+        tls: tls.as_ref().map(Tls::acceptor),
+        connections: Connections::default(),
+        proxies: TrustedProxies::new(&config.trusted_proxies),
+    };
+    let connections = acceptor.connections.clone();
     let bound = acceptor.local_addr().into_iter().find_map(|it| it.as_socket_addr().copied());
-    announce(automa, bound.unwrap_or(address)).await?;
+    announce(automa, scheme(&config.web), bound.unwrap_or(address)).await?;
 
     let (told, stop) = Stop::new();
     let app = app(automa.clone(), keys, stop, RateLimits::new(&config.rate_limits))
@@ -95,24 +113,53 @@ async fn serve_opened(
         tracing::info!("stopping: a second signal stops at once");
         told.send_replace(true);
     };
-    let server = Server::new_with_acceptor(acceptor).idle_timeout(IDLE);
-    Ok(server.run_with_graceful_shutdown(app, end, Some(DRAIN)).await?)
+    let app = app
+        .data(connections)
+        .data(Hosts::new(config.web.allowed_hosts.iter().cloned()))
+        .data(AllowedOrigins::new(config.web.allowed_origins.iter().cloned()))
+        .data(Arc::new(CspReports::default()))
+        .data(Arc::new(config.posture()));
+    let ended = Server::new_with_acceptor(acceptor).idle_timeout(IDLE).run_with_graceful_shutdown(
+        app,
+        end,
+        Some(DRAIN),
+    );
+    let Some(tls) = tls else { return Ok(ended.await?) };
+    tokio::select! {
+        ended = ended => Ok(ended?),
+        failed = tls.keep_fresh() => Ok(failed?),
+    }
+}
+
+/// Tells what is not safe; in production, that is an error.
+fn check(config: &Config) -> Result<(), ServeError> {
+    for found in config.unsafe_parts() {
+        if config.web.production {
+            return Err(found.into());
+        }
+        tracing::warn!("{found}");
+    }
+    Ok(())
+}
+
+fn scheme(web: &Web) -> &'static str {
+    if web.tls.is_some() { "https" } else { "http" }
 }
 
 /// Prints where the server is, and the setup link while there is no user.
-async fn announce(automa: &Automa, address: SocketAddr) -> Result<(), ServeError> {
+async fn announce(automa: &Automa, scheme: &str, address: SocketAddr) -> Result<(), ServeError> {
     let token = automa.setup().token().await?;
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on http://{address}")?;
+    writeln!(stdout, "listening on {scheme}://{address}")?;
     if let Some(token) = token {
-        writeln!(stdout, "set up at {}", setup_link(address, &token))?;
+        writeln!(stdout, "set up at {}", setup_link(scheme, address, &token))?;
     }
     Ok(stdout.flush()?)
 }
 
 /// The link on which the first account is created.
-pub(crate) fn setup_link(address: SocketAddr, token: &str) -> String {
-    format!("http://{address}/setup?token={token}")
+pub(crate) fn setup_link(scheme: &str, address: SocketAddr, token: &str) -> String {
+    format!("{scheme}://{address}/setup?token={token}")
 }
 
 /// Everything that is served.
@@ -130,6 +177,7 @@ fn app(
         .at("/api/*path", nothing)
         .at("/openapi.json", get(openapi_document))
         .at("/hooks/:token", post(api::call))
+        .at(csp_reports::PATH, post(csp_reports::take))
         .at("/health", get(ops::health))
         .at("/liveness", get(ops::liveness))
         .at("/readiness", get(ops::readiness))
@@ -143,10 +191,14 @@ fn app(
             async move { rate_limit(&limits, &*next, request).await }
         })
         .with(CookieJarManager::new())
+        .around(|next, request| async move { Box::pin(known_host(&*next, request)).await })
         .catch_all_error(async |error| Problem::from(error).as_response())
+        .around(|next, request| async move { cors(&*next, request).await })
+        .around(|next, request| async move { note_refusals(&*next, request).await })
         .around(|next, request| async move { compress(&*next, request).await })
         .with(CatchPanic::new().with_handler(OnPanic))
         .around(|next, request| async move { security_headers(&*next, request).await })
+        .around(|next, request| async move { arrived(&*next, request).await })
         .data(docs::sections(&document))
         .data(OpenApiDocument(document.to_string().into()))
         .data(automa)

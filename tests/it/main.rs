@@ -37,6 +37,7 @@ mod serving;
 mod terminal;
 mod tree;
 mod warm;
+mod web_safety;
 
 /// Runs a future to its end; engines need a tokio runtime around them.
 fn block_on<T>(future: impl Future<Output = T>) -> T {

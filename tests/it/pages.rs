@@ -611,6 +611,7 @@ fn every_page_can_be_used_by_everybody() {
             ("/api-keys/new".to_owned(), "api-key-new"),
             (format!("/api-keys/{key}"), "api-key"),
             ("/audit".to_owned(), "audit"),
+            ("/security".to_owned(), "security"),
             ("/audit?actor=admin&resource=script&check".to_owned(), "audit-filtered"),
             (format!("/scripts/{script}/retention"), "script-retention"),
             ("/docs".to_owned(), "docs"),

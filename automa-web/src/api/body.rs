@@ -1,6 +1,8 @@
 //! Bodies of requests, checked against the schemas of our own OpenAPI document, so that everything
 //! that is wrong is told at once and by field.
 
+mod shape;
+
 use std::{collections::HashMap, sync::OnceLock};
 
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
@@ -69,6 +71,12 @@ impl<T: ParseFromJSON> ParsePayload for Body<T> {
         if bytes.is_empty() && !T::IS_REQUIRED {
             let nothing = T::parse_from_json(None);
             return Ok(nothing.map(Body).map_err(|error| unreadable(&error.into_message()))?);
+        }
+        if let Err(problem) = shape::check(&bytes) {
+            let title = "The body has too many parts";
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-complex", title)
+                .detail(&problem)
+                .into());
         }
         let mut value: Value = serde_json::from_slice(&bytes).map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "not-json", "The body is not JSON").detail(&error)

@@ -1,5 +1,7 @@
 //! `automa serve`: the server, in the foreground.
 
+mod web;
+
 use std::{
     io::{self, IsTerminal as _},
     net::SocketAddr,
@@ -65,6 +67,8 @@ pub(crate) struct Args {
         value_name = "CIDR"
     )]
     trusted_proxies: Vec<Network>,
+    #[command(flatten)]
+    web: web::WebFlags,
     /// What the server's own log has, such as `info` or `debug,hyper=warn`
     #[arg(long, env = "AUTOMA_LOG", default_value = "info,poem=warn", value_name = "FILTER")]
     log: String,
@@ -99,6 +103,7 @@ pub(crate) fn main(args: Args) -> ExitCode {
         least_free_disk: args.least_free_disk.map(|bytes| bytes.0),
         rate_limits: args.rate_limits,
         trusted_proxies: args.trusted_proxies,
+        web: args.web.into(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = match runtime {

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> ExitCode {
     match automa_core::setup::stored_token(&args.data) {
         Ok(Some(token)) => {
-            let link = setup_link(args.listen, &token);
+            let link = setup_link("http", args.listen, &token);
             match writeln!(io::stdout(), "{link}") {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,

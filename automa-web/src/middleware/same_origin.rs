@@ -8,11 +8,12 @@ use poem::{
     http::{Method, StatusCode, header},
 };
 
+use super::{cors::allowed_origin, host::authority};
 use crate::problem::Problem;
 
 /// Refuses requests of other sites that change something, and all their WebSockets.
 pub(crate) async fn same_origin<E: Endpoint>(next: &E, request: Request) -> Result<Response> {
-    if matters(&request) && !is_ours(&request) {
+    if matters(&request) && !is_ours(&request) && allowed_origin(&request).is_none() {
         return Err(Problem::new(StatusCode::FORBIDDEN, "cross-origin", "Another site's request")
             .detail(&"a page of another site asked for this; only Automa's own pages may")
             .into());
@@ -31,7 +32,7 @@ fn is_ours(request: &Request) -> bool {
     match (request.header("sec-fetch-site"), request.header(header::ORIGIN)) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
         (None, Some(origin)) => {
-            let host = request.header(header::HOST).unwrap_or_default();
+            let host = authority(request).unwrap_or_default();
             origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
         }
         (None, None) => true,

@@ -280,7 +280,6 @@ pub(super) async fn show(
 
 /// The whole log, as lines that prove themselves.
 #[handler]
-#[expect(clippy::needless_pass_by_value, reason = "a handler owns what it takes from a request")]
 pub(super) async fn lines(
     caller: Caller,
     Data(automa): Data<&Automa>,

@@ -82,6 +82,12 @@ impl Asked {
     /// What a browser gets instead of a page. Who is not signed in is sent to do so, and comes
     /// back afterwards.
     pub(super) fn answer(self, problem: &Problem) -> Response {
+        let mut response = self.page(problem);
+        response.set_data(problem.clone());
+        response
+    }
+
+    fn page(self, problem: &Problem) -> Response {
         if !self.html {
             return problem.status().into_response();
         }

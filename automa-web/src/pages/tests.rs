@@ -25,6 +25,7 @@ fn all() -> Vec<(&'static str, String)> {
         super::api_keys::tests::samples(),
         super::tiers::tests::samples(),
         super::audit::tests::samples(),
+        super::security::tests::samples(),
         super::jobs::tests::samples(),
         super::jobs::job::tests::samples(),
         super::jobs::form::tests::samples(),
