@@ -8,7 +8,10 @@ use crate::{
     actor::Forbidden,
     api_key::Refusal,
     credential::VaultError,
-    execution::{Shortage, State, log::LogError},
+    execution::{
+        Shortage, State,
+        log::{LogError, MaskError},
+    },
     page::InvalidCursor,
     quota::Exceeded,
     script::Status,
@@ -176,6 +179,9 @@ pub enum Error {
     /// A log could not be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The secrets that an execution is given cannot be masked in what it leaves.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
     /// The content of an artifact could not be read.
     #[error("an artifact could not be read")]
     Artifact(#[source] io::Error),

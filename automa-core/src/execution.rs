@@ -62,6 +62,7 @@ mod queue;
 mod result;
 mod retry;
 mod runner;
+mod secrets;
 mod state;
 mod submission;
 
@@ -359,7 +360,7 @@ impl<'a> Executions<'a> {
         self.actor.require(Permission::ReadExecutions)?;
         let (sight, user) = (Sight::of(self.actor), self.actor.user);
         let find = move |view: &Snapshot| {
-            let mut ran = find_program(view, id)?;
+            let (mut ran, _) = find_program(view, id)?;
             let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
             if !is_seen(view, &sight, user, &execution)? {
                 return Err(not_found(id));
@@ -557,8 +558,8 @@ fn is_seen(
     Ok(theirs || sight.is_of_all() || !script::is_hidden(view, sight, script)?)
 }
 
-/// What an execution runs.
-fn find_program(view: &impl View, id: ExecutionId) -> Result<Ran> {
+/// What an execution runs, and of which version of a script.
+fn find_program(view: &impl View, id: ExecutionId) -> Result<(Ran, Option<(ScriptId, u32)>)> {
     let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
     let work = store::executions::work(view, id)?.ok_or_else(|| not_found(id))?;
     let source = match (work.source, execution.script) {
@@ -568,7 +569,8 @@ fn find_program(view: &impl View, id: ExecutionId) -> Result<Ran> {
     };
     let parameters = work.parameters.as_deref().map(parameters::read).transpose()?;
     let Work { limits, network, .. } = work;
-    Ok(Ran { language: execution.language, source, parameters, limits, network })
+    let ran = Ran { language: execution.language, source, parameters, limits, network };
+    Ok((ran, execution.script))
 }
 
 impl Execution {

@@ -26,7 +26,7 @@ pub(crate) use self::{
     new::is_line,
     older::{DeletedV1, ScriptV1, VersionV1, VersionV2},
     review::find_to_run,
-    schema::{Schema, hide_secrets},
+    schema::{Schema, hide_secrets, secrets},
     search::Library,
     sight::Sight,
     trash::sweep,

@@ -3,8 +3,8 @@
 mod cost;
 mod defaults;
 
-pub(crate) use self::defaults::hide_secrets;
 pub use self::defaults::is_secret;
+pub(crate) use self::defaults::{hide_secrets, secrets};
 use jsonschema::{Draft, PatternOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 

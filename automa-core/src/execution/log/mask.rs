@@ -7,8 +7,9 @@ use aho_corasick::{
     automaton::{Automaton, StateID},
     nfa::contiguous::NFA,
 };
+use zeroize::Zeroizing;
 
-use self::filter::Filter;
+use self::{filter::Filter, forms::Forms};
 
 mod filter;
 mod forms;
@@ -31,8 +32,9 @@ const STARS: &[u8] = b"***";
 /// - base64, standard and URL alphabet, with and without padding, alone (also wrapped at 64 or 76
 ///   characters) and at any place in something longer. There, characters that hold bits of the
 ///   secret and of its neighbour stay: at most 4 bits at either end;
-/// - URL encoded, as the usual libraries do it, `%2F` as well as `%2f`;
-/// - in a JSON string, as the usual libraries write it.
+/// - URL encoded, as the usual libraries do it, and each byte so; `%2F` as well as `%2f`;
+/// - in a JSON string, as the usual libraries write it;
+/// - in quotes of shells and Python, and with backslashes before what is special to a shell.
 ///
 /// Secrets of less than [`SECRET_MIN`] bytes are not looked for: `1`, `on` or `abc` occur in any
 /// text, and to mask them would destroy the log and tell the secret by where the stars are.
@@ -55,21 +57,21 @@ impl Mask {
     ///
     /// [`MaskError`], upon which an execution should be refused rather than run unmasked.
     pub fn new<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Result<Self, MaskError> {
-        let mut patterns = std::collections::BTreeSet::new();
+        let mut patterns = Forms::new();
         let mut size = 0;
         for secret in secrets {
-            for form in forms::forms(secret.as_ref()) {
-                let len = form.len();
-                size += if patterns.insert(form) { len } else { 0 };
-            }
+            let forms = forms::forms(secret.as_ref());
+            size += forms.iter().map(|form| form.len()).sum::<usize>();
             if size > PATTERNS_MAX {
                 return Err(MaskError);
             }
+            patterns.extend(forms);
         }
         if patterns.is_empty() {
             return Ok(Self(None));
         }
-        let patterns: Vec<_> = patterns.into_iter().collect();
+        patterns.sort_unstable_by(|a, b| a.as_slice().cmp(b));
+        patterns.dedup();
         Ok(Self(Some(Arc::new(Patterns::new(&patterns)?))))
     }
 
@@ -124,11 +126,12 @@ struct Depth {
 
 impl Patterns {
     /// `patterns` are different.
-    fn new(patterns: &[Vec<u8>]) -> Result<Self, MaskError> {
-        let machine = NFA::builder().prefilter(false).build(patterns).map_err(|_| MaskError)?;
+    fn new(patterns: &[Zeroizing<Vec<u8>>]) -> Result<Self, MaskError> {
+        let bytes = patterns.iter().map(|pattern| pattern.as_slice());
+        let machine = NFA::builder().prefilter(false).build(bytes).map_err(|_| MaskError)?;
         let start = machine.start_state(Anchored::No).map_err(|_| MaskError)?;
         let filter = Filter::new(patterns);
-        let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
+        let longest = patterns.iter().map(|pattern| pattern.len()).max().unwrap_or(0);
         let mut new = Self { machine, start, filter, depths: HashMap::new(), longest };
         new.depths = new.walk(patterns);
         Ok(new)
@@ -137,12 +140,12 @@ impl Patterns {
     /// The state after bytes that are the beginning of a pattern stands for just these bytes, since
     /// no longer beginning can be at the end of what was read. So walking all patterns shows how
     /// many bytes each state stands for.
-    fn walk(&self, patterns: &[Vec<u8>]) -> HashMap<StateID, Depth> {
+    fn walk(&self, patterns: &[Zeroizing<Vec<u8>>]) -> HashMap<StateID, Depth> {
         let mut depths = HashMap::new();
         let mut whole = Vec::new();
         for pattern in patterns {
             let mut state = self.start;
-            for (read, &byte) in (0..).zip(pattern) {
+            for (read, &byte) in (0..).zip(pattern.iter()) {
                 if read > 0 {
                     depths.insert(state, Depth { read, pending: read });
                 }

@@ -200,6 +200,12 @@ impl LogWriter {
         self.segment.keep = keep;
     }
 
+    /// Masks this from here on, instead of what [`LogOptions::mask`] said. Of the output before,
+    /// nothing may be held back: this is for before the first chunk.
+    pub fn mask(&mut self, mask: &Mask) {
+        self.maskers = mask.maskers();
+    }
+
     /// Notes that output is missing: for [`Summary::truncated`].
     pub fn mark_truncated(&mut self) {
         self.segment.truncated = true;

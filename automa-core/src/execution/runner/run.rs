@@ -20,7 +20,7 @@ use super::{
         attempt::Conclusion,
         find_program,
         log::{Keep, LogError, LogOptions, LogWriter, Mask, recover},
-        network, parameters, result,
+        network, parameters, result, secrets,
     },
     Accepted, Console, Entered, LiveLog, Running, told,
 };
@@ -29,7 +29,11 @@ use crate::{
     error::StoreError,
     event::Event,
     id::ExecutionId,
-    store::{self, change::Change, logs::LogFile},
+    store::{
+        self,
+        change::{Change, Snapshot},
+        logs::LogFile,
+    },
 };
 
 /// The signal that nothing survives (`signal(7)`).
@@ -238,16 +242,21 @@ impl Running {
             console.clone_from(&live.console);
         }
         let cancelled = &mut entered.cancelled;
-        let (child, keep) = match self.start_sandbox(id, console.as_deref(), cancelled).await {
+        let (child, keep, mask) = match self.start_sandbox(id, console.as_deref(), cancelled).await
+        {
             Ok(started) => started,
             Err(End::PutBack) => return End::PutBack,
-            Err(end) => return self.put_away((id, attempt), log, None, end).await,
+            Err(end) => {
+                let mask = Mask::default();
+                return self.put_away((id, attempt), log, None, mask, end).await;
+            }
         };
         if let Some(live) = self.live().get(&id) {
             // Each attempt is taken on anew.
             let _ = live.usage.set(child.history());
         }
         log.keep(keep);
+        log.mask(&mask);
         if let Some(console) = &console {
             console.started(&child);
         }
@@ -255,7 +264,8 @@ impl Running {
         entered.leave_slot();
         match relayed {
             Ok((report, found, log)) => {
-                self.put_away((id, attempt), log, found, End::of(&report)).await
+                let end = End::of(&report, &mask);
+                self.put_away((id, attempt), log, found, mask, end).await
             }
             Err(error) => {
                 self.make_whole(id, path).await;
@@ -272,13 +282,14 @@ impl Running {
         (id, attempt): (ExecutionId, u32),
         log: LogWriter,
         found: Option<Artifacts>,
+        mask: Mask,
         end: End,
     ) -> End {
         let (files, found) = (self.artifacts.clone(), found.filter(left_something));
         let put_away = move || {
             // First, because the next sandbox in its slot waits until this is gone.
             let left = found.map(|found| {
-                let result = result::read(&found, &Mask::default());
+                let result = result::read(&found, &mask);
                 (result, files.keep(id, attempt, &found))
             });
             Ok::<_, Error>((left, log.close()))
@@ -320,15 +331,21 @@ impl Running {
         }
     }
 
-    /// Starts its sandbox and tells how much of its log is kept, or how it ended without.
+    /// Starts its sandbox and tells how much of its log is kept and what is masked, or how it ended
+    /// without.
     async fn start_sandbox(
         &self,
         id: ExecutionId,
         console: Option<&Console>,
         cancelled: &mut watch::Receiver<Option<Duration>>,
-    ) -> Result<(Child, Keep), End> {
-        let ran = loop {
-            match self.store.look(|view| find_program(view, id)) {
+    ) -> Result<(Child, Keep, Mask), End> {
+        let find = |view: &Snapshot| {
+            let (ran, script) = find_program(view, id)?;
+            let mask = secrets::mask(view, script, &ran)?;
+            Ok((ran, mask))
+        };
+        let (ran, mask) = loop {
+            match self.store.look(find) {
                 Ok(ran) => break ran,
                 Err(Error::Store(error)) if self.store.outlives(&error).await => {}
                 Err(error) => return Err(End::not_run(&error)),
@@ -340,7 +357,7 @@ impl Running {
             biased;
             child = self.sandboxes.spawn(|| command(&ran, console)) => {
                 let keep = console.map_or_else(|| ran.limits.keep(), Console::keep);
-                child.map(|child| (child, keep)).map_err(|error| End::not_run(&error))
+                child.map(|child| (child, keep, mask)).map_err(|error| End::not_run(&error))
             }
             _ = shortened(cancelled, None) => {
                 Err(End::without_report(State::Cancelled, "was cancelled before it was started"))
@@ -448,10 +465,11 @@ async fn sleep_until(moment: Option<Instant>) {
 }
 
 impl End {
-    fn of(report: &ExitReport) -> Self {
+    fn of(report: &ExitReport, mask: &Mask) -> Self {
         let state = State::from(&report.outcome);
-        let ending = Ending::of(report);
-        let report = serde_json::to_string(report).ok().map(|json| Report { json });
+        let mut ending = Ending::of(report);
+        let mut report = serde_json::to_string(report).ok().map(|json| Report { json });
+        mask.apply_to_end(&mut ending, report.as_mut());
         Self::Known { state, ending, report, left: Box::default() }
     }
 

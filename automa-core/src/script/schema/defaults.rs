@@ -34,6 +34,31 @@ pub(crate) fn hide_secrets(schema: &Value, parameters: &mut Parameters) {
     }
 }
 
+/// What [`hide_secrets`] would hide: texts, and what is no text as it stands in JSON.
+pub(crate) fn secrets(schema: &Value, parameters: &Parameters) -> Vec<String> {
+    let mut found = Vec::new();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, property) in properties.into_iter().flatten() {
+        match parameters.get(name) {
+            Some(value) if is_secret(property) => leaves(value, &mut found),
+            Some(Value::Object(given)) => found.extend(secrets(property, given)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// All texts and numbers within a value.
+fn leaves(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Number(number) => found.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| leaves(item, found)),
+        Value::Object(members) => members.values().for_each(|member| leaves(member, found)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
 /// Whether what a schema describes is a secret.
 #[must_use]
 pub fn is_secret(property: &Value) -> bool {
@@ -87,5 +112,14 @@ mod tests {
         hide_secrets(&schema(), &mut given);
         let hidden = json!({ "days": 1, "token": HIDDEN, "to": { "pass": HIDDEN, "host": "h" } });
         assert_eq!(Value::Object(given), hidden);
+    }
+
+    #[test]
+    fn secrets_are_found_wherever_they_are() {
+        let token = json!({ "a": ["one", 2.5], "b": { "c": "three" }, "d": null, "e": true });
+        let given = map(json!({ "days": 1, "token": token, "to": { "pass": 5, "host": "h" } }));
+        let mut found = secrets(&schema(), &given);
+        found.sort();
+        assert_eq!(found, ["2.5", "5", "one", "three"]);
     }
 }

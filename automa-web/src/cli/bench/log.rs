@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use automa_core::execution::log::{Direction, LogOptions, LogReader, LogWriter, Search, pack};
+use automa_core::execution::log::{
+    Direction, LogOptions, LogReader, LogWriter, Mask, Search, pack,
+};
 use automa_sandbox::{Chunk, Stream};
 
 use super::table::{Figure, Row, Table, Target};
@@ -23,6 +25,10 @@ const ROUNDS: usize = 20;
 /// What is to be reached: MB/s written, and µs until a first screen.
 const INGEST: f64 = 200.0;
 const SCREEN_US: f64 = 100_000.0;
+/// How many secrets are masked, in how many logs, and how much of the speed is to be left.
+const SECRETS: u64 = 100;
+const MASKED: u64 = 5;
+const LEFT_BY_MASKING: f64 = 0.9;
 
 /// Measures everything.
 pub(super) fn measure(quick: bool) -> Result<Vec<Table>, String> {
@@ -36,10 +42,11 @@ fn measure_in(size: u64) -> Result<Vec<Table>, Box<dyn std::error::Error>> {
     let mut table = Table::new(format!("Logs (one of {megabytes} MB, beside plain files)"));
     let bare = write_plain(&plain, size)?;
     let rate = |time: Duration| to_f64(megabytes) / time.as_secs_f64();
-    let written = write_log(&log, size)?;
+    let written = write_log(&log, size, Mask::default())?;
     table.figures.push(Figure::new("a plain file, written", &[rate(bare)], "MB/s", None));
     let figure = Figure::new("a log, written", &[rate(written)], "MB/s", Some(rate(bare)));
     table.figures.push(figure.target(Target::AtLeast(INGEST)));
+    mask(&mut table, place.path(), size / MASKED, &rate)?;
     look(&mut table, &log, "")?;
     let begun = Instant::now();
     let before = fs::metadata(&log)?.len();
@@ -51,6 +58,36 @@ fn measure_in(size: u64) -> Result<Vec<Table>, Box<dyn std::error::Error>> {
     look(&mut table, &log, ", packed")?;
     search(&mut table, &log, &plain, megabytes)?;
     Ok(vec![table])
+}
+
+/// Logs in which secrets are looked for, beside such without, in turns: what a disk does meanwhile is
+/// the same for both.
+fn mask(
+    table: &mut Table,
+    place: &Path,
+    size: u64,
+    rate: &impl Fn(Duration) -> f64,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let secrets = (0..SECRETS).map(|n| format!("sk-{n:04}-{:032x}", n.wrapping_mul(0x9e37_79b9)));
+    let begun = Instant::now();
+    let mask = Mask::new(secrets)?;
+    let made = begun.elapsed();
+    let path = place.join("masked.log");
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..MASKED {
+        for (mask, times) in [(Mask::default(), &mut without), (mask.clone(), &mut with)] {
+            times.push(rate(write_log(&path, size, mask)?) / to_f64(MASKED));
+            fs::remove_file(&path)?;
+        }
+    }
+    let part = format!("a log of {} MB", size / 1_000_000);
+    let bare = Figure::new(&format!("{part}, written"), &without, "MB/s", None);
+    let name = format!("{part}, {SECRETS} secrets masked, written");
+    let figure = Figure::new(&name, &with, "MB/s", Some(bare.value));
+    table.rows.push(Row::new(&format!("{SECRETS} secrets, made ready"), &[made], None, None));
+    table.figures.push(bare);
+    table.figures.push(figure.target(Target::RatioAtLeast(LEFT_BY_MASKING)));
+    Ok(())
 }
 
 /// First and last screens, and one in the middle.
@@ -124,8 +161,8 @@ fn write_plain(path: &Path, size: u64) -> std::io::Result<Duration> {
     Ok(took + begun.elapsed())
 }
 
-fn write_log(path: &Path, size: u64) -> Result<Duration, Box<dyn std::error::Error>> {
-    let mut log = LogWriter::create(path, &LogOptions::default())?;
+fn write_log(path: &Path, size: u64, mask: Mask) -> Result<Duration, Box<dyn std::error::Error>> {
+    let mut log = LogWriter::create(path, &LogOptions { mask, ..LogOptions::default() })?;
     let (mut took, mut written, mut lines) = (Duration::ZERO, 0, 0);
     while written < size {
         let bytes = output(&mut lines);
@@ -167,7 +204,7 @@ mod tests {
     #[test]
     fn a_small_one_is_measured() {
         let tables = measure_in(2_000_000).unwrap();
-        assert_eq!((tables[0].rows.len(), tables[0].figures.len()), (6, 8));
+        assert_eq!((tables[0].rows.len(), tables[0].figures.len()), (7, 10));
         assert!(tables[0].figures.iter().all(|figure| figure.value > 0.0));
     }
 }

@@ -1,5 +1,7 @@
 //! Passing over text in which no secret begins.
 
+use zeroize::Zeroizing;
+
 /// A secret may begin only where the filter stops. It looks at three bytes in several: they tell how
 /// far the nearest beginning of a pattern is that has them, and most text has none (the method of Wu
 /// and Manber). Reading every byte with the machine takes ten times as long.
@@ -20,8 +22,8 @@ const BLOCK: usize = 3;
 const SPAN_MAX: usize = 24;
 
 impl Filter {
-    pub(super) fn new(patterns: &[Vec<u8>]) -> Self {
-        let shortest = patterns.iter().map(Vec::len).min().unwrap_or(SPAN_MAX);
+    pub(super) fn new(patterns: &[Zeroizing<Vec<u8>>]) -> Self {
+        let shortest = patterns.iter().map(|pattern| pattern.len()).min().unwrap_or(SPAN_MAX);
         let span = shortest.clamp(BLOCK, SPAN_MAX);
         let farthest = span - BLOCK + 1;
         // Few hashes should mean a short leap only because of another's block.

@@ -1,8 +1,6 @@
-use std::collections::BTreeSet;
-
 use proptest::{prelude::*, sample::Index};
 
-use super::{Mask, MaskError, Masker, Patterns, SECRET_MIN, forms};
+use super::{Forms, Mask, MaskError, Masker, Patterns, SECRET_MIN, forms};
 
 /// What comes of `pieces`.
 fn masked<'a>(masker: &mut Masker, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
@@ -25,10 +23,10 @@ fn mask(secrets: &[&str], text: &str) -> String {
 }
 
 /// Looks for each pattern at each place, and gives stars for those that overlap.
-fn reference(patterns: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
+fn reference(patterns: &Forms, text: &[u8]) -> Vec<u8> {
     let mut places: Vec<_> = (0..text.len())
         .flat_map(|at| patterns.iter().map(move |pattern| (at, pattern)))
-        .filter(|(at, pattern)| text[*at..].starts_with(pattern))
+        .filter(|(at, pattern)| text[*at..].starts_with(pattern.as_slice()))
         .map(|(at, pattern)| (at, at + pattern.len()))
         .collect();
     places.sort_unstable();
@@ -75,9 +73,32 @@ fn secrets_in_other_forms_become_stars() {
         let form = form.replace(if form.starts_with("702") { " " } else { "\0" }, "");
         assert_eq!(mask(&[secret], &format!("<{form}>")), "<***>", "{form}");
     }
+    assert_eq!(mask(&["caf\u{e9}"], r"caf\u00E9 caf\u00e9"), "*** ***");
+    assert_eq!(mask(&["word"], "%77%6f%72%64 %77%6F%72%64"), "*** ***");
     assert_eq!(mask(&["a<b&c>"], r"a\u003cb\u0026c\u003e"), "***");
     assert_eq!(mask(&["tab\there\u{1}\r\n\\x\u{8}\u{c}"], r"tab\there\u0001\r\n\\x\b\f"), "***");
     assert_eq!(mask(&["emoji\u{1f600}"], r"emoji\ud83d\ude00"), "***");
+}
+
+/// Made with bash and Python.
+#[test]
+fn secrets_in_quotes_become_stars() {
+    let secret = "it's $5 \"now\" \\o/";
+    for form in [
+        // set -x and shlex.quote
+        r#"'it'\''s $5 "now" \o/'"#,
+        r#"'it'"'"'s $5 "now" \o/'"#,
+        // declare -p, printf %q and repr
+        r#""it's \$5 \"now\" \\o/""#,
+        r#"it\'s\ \$5\ \"now\"\ \\o/"#,
+        r#"'it\'s $5 "now" \\o/'"#,
+    ] {
+        let masked = mask(&[secret], &format!("<{form}>"));
+        let bare = masked.trim_matches(['<', '>', '\'', '"']);
+        assert_eq!(bare, "***", "{form}");
+    }
+    assert_eq!(mask(&["one\ntwo"], r"$'one\ntwo'"), "$'***'");
+    assert_eq!(mask(&["#a~b=c"], r"\#a\~b\=c \#a~b=c #a~b=c"), r"*** \*** ***");
 }
 
 /// Made with coreutils.
@@ -187,8 +208,9 @@ fn secrets_are_found_wherever_they_are_cut() {
 }
 
 fn check(secrets: &[Vec<u8>], text: &[u8], cuts: &[usize]) -> Result<(), TestCaseError> {
-    let patterns: BTreeSet<_> = secrets.iter().flat_map(|secret| forms::forms(secret)).collect();
-    let patterns: Vec<_> = patterns.into_iter().collect();
+    let mut patterns: Forms = secrets.iter().flat_map(|secret| forms::forms(secret)).collect();
+    patterns.sort_unstable_by(|a, b| a.as_slice().cmp(b));
+    patterns.dedup();
     if patterns.is_empty() {
         return Ok(());
     }
