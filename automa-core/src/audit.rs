@@ -291,6 +291,10 @@ pub enum Action {
         /// The number of the last of them.
         last: u64,
     },
+    /// Another master key began to take the place of the current one.
+    MasterKeyRotationStarted,
+    /// Nothing is sealed by a former master key any more.
+    MasterKeyRotated,
 }
 
 impl Entry {
@@ -613,6 +617,8 @@ mod tests {
             Action::RequestFailed(None),
             Action::JobCallRefused(job),
             Action::AuditPruned { entries: 1, last: 2 },
+            Action::MasterKeyRotationStarted,
+            Action::MasterKeyRotated,
         ];
         assert_eq!(actions.map(|action| action.name()), Action::NAMES);
         for (number, action) in actions.into_iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::{
     audit::{self, Audit, Keeper, Keeping, Refusals},
     blocking,
     clock::{Clock, SystemClock},
-    credential::{Credentials, MasterKeys, Vault},
+    credential::{Credentials, MasterKeys, Rotator, Vault},
     disk::Disk,
     error::{Error, Result},
     event::Subscription,
@@ -60,6 +60,7 @@ pub struct Automa {
     pub(crate) audit_key: Arc<KeyFile>,
     pub(crate) refusals: Arc<Refusals>,
     keeper: Option<Arc<Keeper>>,
+    rotator: Option<Arc<Rotator>>,
     /// Where data is kept, if not in memory.
     pub(crate) directory: Option<PathBuf>,
     /// Removed with the last handle.
@@ -185,6 +186,8 @@ impl Builder {
             key: Arc::clone(&automa.audit_key),
             refusals: Arc::clone(&automa.refusals),
         })));
+        let rotator = Rotator::start(store.clone(), Arc::clone(&automa.vault), Arc::clone(&clock));
+        automa.rotator = Some(Arc::new(rotator));
         automa.packer = Some(Arc::new(Packer::start(store.clone(), logs.clone())));
         automa.sweeper = Some(Arc::new(Sweeper::start(
             store.clone(),
@@ -226,6 +229,7 @@ impl Builder {
         let vault = Vault::open(&store, directory, &self.master_keys, &*self.clock);
         Ok(Automa {
             vault: Arc::new(vault),
+            rotator: None,
             store,
             clock: self.clock,
             passwords: Passwords::new(),
@@ -414,6 +418,13 @@ impl Automa {
         Disk::new(self, actor)
     }
 
+    /// Goes on with the rotation of the master key, if one is under way.
+    pub(crate) fn rotate_soon(&self) {
+        if let Some(rotator) = &self.rotator {
+            rotator.soon();
+        }
+    }
+
     /// Removes what is beyond its time before the next hour.
     pub(crate) fn sweep_soon(&self) {
         if let Some(sweeper) = &self.sweeper {
@@ -486,6 +497,9 @@ impl Automa {
         }
         if let Some(packer) = &self.packer {
             packer.stop().await;
+        }
+        if let Some(rotator) = &self.rotator {
+            rotator.stop().await;
         }
         if let Some(tally) = &self.tally {
             tally.stop().await;

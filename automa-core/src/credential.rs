@@ -6,6 +6,7 @@
 //! | `save` | creating and changing; each new secret is a version |
 //! | `seal` | how a secret becomes bytes, and bound to its place |
 //! | `master`, `vault` | master keys: where they come from, and which one seals |
+//! | `rotate` | putting another master key in place of the current one |
 //! | `open` | opening, for a use |
 //! | `reveal` | showing a secret to its owner |
 //! | `test` | whether one could be used now |
@@ -39,6 +40,7 @@ mod kind;
 mod master;
 mod open;
 mod reveal;
+mod rotate;
 mod save;
 mod seal;
 mod test;
@@ -55,11 +57,13 @@ pub use self::{
     master::{KEY_FILE, KeyId, KeyOrigin, KeyRecord, KeySource, MasterKeys, PASSPHRASE_MIN},
     open::{Opened, OpenedField},
     reveal::REVEALS_A_MINUTE,
+    rotate::Rotation,
     save::{CredentialUpdate, NewCredential},
     test::Tested,
     trail::{Delivery, Given, UnknownDelivery, Usage, Use, What},
 };
 pub(crate) use self::{
+    rotate::Rotator,
     seal::Sealed,
     vault::{Keys, Vault},
 };

@@ -167,6 +167,9 @@ pub enum Error {
         /// After how many seconds it may be tried again, at least 1.
         seconds: u64,
     },
+    /// The master key is not replaced now.
+    #[error("{0}")]
+    CannotRotate(&'static str),
     /// Secrets cannot be sealed or opened.
     #[error(transparent)]
     Vault(#[from] VaultError),

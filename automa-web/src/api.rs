@@ -6,6 +6,7 @@ pub(crate) mod artifacts;
 pub(crate) mod audit;
 mod auth;
 mod body;
+mod credentials;
 mod dispatch;
 mod document;
 mod executions;
@@ -50,6 +51,8 @@ enum Tag {
     Tiers,
     /// What programs show in place of a password
     ApiKeys,
+    /// Secrets that scripts use and nobody sees
+    Credentials,
     /// What is kept, for how long, and what it takes
     Disk,
     /// Who has an account, and what it is
@@ -80,7 +83,8 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         audit::AuditApi,
         api_keys::ApiKeysApi,
         users::UsersApi,
-        tiers::TiersApi,
+        // A tuple has sixteen at most.
+        (tiers::TiersApi, credentials::CredentialsApi),
     );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")

@@ -9,6 +9,7 @@ mod run;
 mod serve;
 mod setup_url;
 mod user;
+mod vault;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
@@ -28,9 +29,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve pages and the API, in the foreground
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Manage accounts
     User(user::Args),
+    /// Manage the master key that secrets are sealed by
+    Vault(vault::Args),
     /// Print the setup link again, while there is no account
     SetupUrl(setup_url::Args),
     /// Prove that nothing in the audit log was changed
@@ -52,16 +55,17 @@ pub(crate) fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().collect();
     let parsed = Cli::try_parse_from(&args).and_then(|cli| match cli.command {
         Some(command) => Ok(command),
-        None => serve::Args::of_environment().map(Command::Serve),
+        None => serve::Args::of_environment().map(|args| Command::Serve(Box::new(args))),
     });
     let command = match parsed {
         Ok(command) => command,
         Err(error) => return usage(&error, &args),
     };
     match command {
-        Command::Serve(args) => serve::main(args),
+        Command::Serve(args) => serve::main(*args),
         Command::User(args) => user::main(args),
         Command::Audit(args) => audit::main(args),
+        Command::Vault(args) => vault::main(args),
         Command::SetupUrl(args) => setup_url::main(&args),
         Command::Run(args) => run::main(*args),
         Command::Compact(args) => compact::main(args),

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use automa_core::{Automa, Builder, address::Network};
+use automa_core::{Automa, Builder, address::Network, credential::MasterKeys};
 use poem::http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<Network>,
     /// How the server shows itself to the network.
     pub(crate) web: Web,
+    /// What secrets are sealed by.
+    pub(crate) master_keys: MasterKeys,
 }
 
 /// How a server shows itself to the network.
@@ -138,7 +140,10 @@ impl Config {
 
     /// How Automa is started.
     pub(crate) fn builder(&self) -> Builder {
-        let mut builder = Automa::builder().directory(&self.data).max_agents(self.max_agents);
+        let mut builder = Automa::builder()
+            .directory(&self.data)
+            .max_agents(self.max_agents)
+            .master_keys(self.master_keys.clone());
         if let Some(slots) = self.slots {
             builder = builder.slots(slots);
         }
@@ -228,6 +233,7 @@ mod tests {
             max_agents: 16,
             least_free_disk: None,
             rate_limits: Vec::new(),
+            master_keys: MasterKeys::default(),
             trusted_proxies: Vec::new(),
             web: Web::default(),
         }

@@ -132,6 +132,7 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
         "409",
         "The credential's time is over. Renew its secret, or give it another date.",
     ),
+    ("cannot-rotate", "409", "The master key is being replaced already, or is given from outside."),
     ("paused", "409", "The job is paused. Resume it first."),
     ("replayed", "409", "This call was received before. Sign each call anew."),
     (

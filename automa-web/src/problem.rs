@@ -157,6 +157,25 @@ impl Problem {
         self
     }
 
+    /// What is wrong with a credential or the master key.
+    fn of_secret(error: &Error) -> Self {
+        let (status, kind, title) = match error {
+            Error::CredentialExpired { .. } => {
+                (StatusCode::CONFLICT, "credential-expired", "Credential expired")
+            }
+            Error::CannotRotate(_) => {
+                (StatusCode::CONFLICT, "cannot-rotate", "Cannot be replaced now")
+            }
+            Error::NotRevealable(_) => (StatusCode::FORBIDDEN, "not-revealable", "Not to be shown"),
+            Error::TooOften { seconds } => {
+                let problem = Self::of_status(StatusCode::TOO_MANY_REQUESTS).detail(error);
+                return problem.retry_after(*seconds);
+            }
+            _ => return Self::internal(StatusCode::SERVICE_UNAVAILABLE, error).detail(error),
+        };
+        Self::new(status, kind, title).detail(error)
+    }
+
     /// Says what happened this time.
     pub(crate) fn detail(mut self, detail: &impl ToString) -> Self {
         self.0.detail = Some(sentence(&detail.to_string()));
@@ -247,17 +266,11 @@ impl From<Error> for Problem {
             Error::NotApproved { .. } => {
                 Self::new(StatusCode::CONFLICT, "not-approved", "Not approved").detail(&error)
             }
-            Error::CredentialExpired { .. } => {
-                Self::new(StatusCode::CONFLICT, "credential-expired", "Credential expired")
-                    .detail(&error)
-            }
-            Error::NotRevealable(_) => {
-                Self::new(StatusCode::FORBIDDEN, "not-revealable", "Not to be shown").detail(&error)
-            }
-            Error::TooOften { .. } => Self::of_status(StatusCode::TOO_MANY_REQUESTS).detail(&error),
-            Error::Vault(_) => {
-                Self::internal(StatusCode::SERVICE_UNAVAILABLE, &error).detail(&error)
-            }
+            Error::CredentialExpired { .. }
+            | Error::CannotRotate(_)
+            | Error::NotRevealable(_)
+            | Error::TooOften { .. }
+            | Error::Vault(_) => Self::of_secret(&error),
             Error::NotActive { .. } => {
                 Self::new(StatusCode::CONFLICT, "not-active", "Not active").detail(&error)
             }

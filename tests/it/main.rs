@@ -36,6 +36,7 @@ mod secrets;
 mod serving;
 mod terminal;
 mod tree;
+mod vault;
 mod warm;
 mod web_safety;
 

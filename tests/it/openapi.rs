@@ -166,6 +166,36 @@ async fn tour_keys(tour: &mut Tour, client: &Client) {
     tour.call(client, Method::DELETE, &path, nothing).await;
 }
 
+/// Credentials, and the master key that seals them.
+async fn tour_credentials(tour: &mut Tour, client: &Client) {
+    let (get, nothing) = (Method::GET, Value::Null);
+    let all = "/api/v1/credentials".to_owned();
+    let mut body = json!({
+        "name": "shop", "type": "db_connection", "tags": ["eu"], "revealable": true,
+        "expires_at": "2099-01-01T00:00:00Z",
+        "data": { "engine": "postgresql", "host": "db.example.com", "port": 5432, "password": "p" },
+    });
+    let made = tour.call(client, Method::POST, &all, body.clone()).await;
+    let path = format!("{all}/{}", id(&made));
+    body["data"] = json!({ "engine": "mysql", "host": "db.example.com" });
+    body.as_object_mut().unwrap().remove("type");
+    tour.call(client, Method::PUT, &path, body).await;
+    let filtered = format!("{all}?type=db_connection&tag=eu&expiry=fine&name=shop&limit=5");
+    let types = format!("{all}/types");
+    for path in [all.clone(), filtered, types, path.clone(), format!("{path}/versions")] {
+        tour.call(client, get.clone(), &path, nothing.clone()).await;
+    }
+    let password = json!({ "password": PASSWORD });
+    tour.call(client, Method::POST, &format!("{path}/decrypt"), password).await;
+    tour.call(client, Method::POST, &format!("{path}/test"), nothing.clone()).await;
+    tour.call(client, get.clone(), &format!("{path}/uses?limit=5"), nothing.clone()).await;
+    tour.call(client, Method::DELETE, &format!("{path}/versions/1"), nothing.clone()).await;
+    let rotation = format!("{all}/rotation");
+    tour.call(client, Method::POST, &rotation, nothing.clone()).await;
+    tour.call(client, get, &rotation, nothing.clone()).await;
+    tour.call(client, Method::DELETE, &path, nothing).await;
+}
+
 /// All that a list of executions can be asked for.
 const FILTERS: &str = "?state=succeeded&state=failed&requested_by=admin&min_wall_ms=0\
     &script_id=0197c1a0-5f00-7000-8000-00000000002b&created_from=2026-01-01T00:00:00Z\
@@ -349,6 +379,7 @@ fn every_operation_answers_as_described() {
         let tier = v1(&format!("users/{}/tier", id(&me)));
         tour.call(&client, get.clone(), &tier, nothing.clone()).await;
         tour.call(&client, Method::PUT, &tier, json!({ "tier": "enterprise" })).await;
+        tour_credentials(&mut tour, &client).await;
         let retention = v1("settings/retention");
         for path in [retention.clone(), format!("{script}/retention"), v1("disk")] {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;

@@ -5,7 +5,7 @@ use super::{Action, Outcome, Resource};
 impl Action {
     /// The names of all actions. Each begins with the kind of thing that it concerns, and stays as it
     /// is: filters and exports rely on it.
-    pub const NAMES: [&str; 61] = [
+    pub const NAMES: [&str; 63] = [
         "script.created",
         "script.changed",
         "script.version_added",
@@ -67,6 +67,8 @@ impl Action {
         "request.failed",
         "job.call_refused",
         "audit.pruned",
+        "settings.master_key_rotation_started",
+        "settings.master_key_rotated",
     ];
 
     /// Its name, such as `script.created`: one of [`NAMES`](Self::NAMES).
@@ -134,6 +136,8 @@ impl Action {
             Self::RequestFailed(_) => "request.failed",
             Self::JobCallRefused(_) => "job.call_refused",
             Self::AuditPruned { .. } => "audit.pruned",
+            Self::MasterKeyRotationStarted => "settings.master_key_rotation_started",
+            Self::MasterKeyRotated => "settings.master_key_rotated",
         }
     }
 
@@ -201,7 +205,9 @@ impl Action {
             | Self::TiersChanged
             | Self::Swept { .. }
             | Self::ReviewRulesChanged { .. }
-            | Self::AuditPruned { .. } => None,
+            | Self::AuditPruned { .. }
+            | Self::MasterKeyRotationStarted
+            | Self::MasterKeyRotated => None,
         }
     }
 

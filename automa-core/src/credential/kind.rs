@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::key_file;
 use crate::error::FieldError;
@@ -211,6 +212,35 @@ impl Kind {
         self.fields().iter().find(|field| field.name == name)
     }
 
+    /// The fields that a JSON object says: texts as they are, numbers as their text, `null` as nothing.
+    /// Of a [`Kind::Custom`] it is all one secret.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`](crate::Error::Invalid) for a field that is neither.
+    pub fn data_of_json(self, members: serde_json::Map<String, Value>) -> crate::Result<Data> {
+        if self == Self::Custom {
+            let object = Value::Object(members).to_string();
+            return Ok(Data::from([(OBJECT.to_owned(), object.into())]));
+        }
+        let mut errors = Vec::new();
+        let fields = members.into_iter().filter_map(|(name, value)| {
+            let text = match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Null => String::new(),
+                _ => {
+                    errors.push(wrong(&name, "must be text"));
+                    return None;
+                }
+            };
+            Some((name, text.into()))
+        });
+        let data = fields.collect();
+        FieldError::none_of(errors)?;
+        Ok(data)
+    }
+
     /// Takes fields apart, or tells what is wrong with them. Empty ones are as if they were not there.
     pub(super) fn check(self, mut data: Data) -> Result<Parts, Vec<FieldError>> {
         let mut errors = Vec::new();
@@ -331,7 +361,7 @@ fn check_url(text: &str) -> Result<(), &'static str> {
 }
 
 fn check_object(text: &str) -> Result<(), String> {
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+    match serde_json::from_str::<serde_json::Map<String, Value>>(text) {
         Ok(object) if object.is_empty() => Err("must have a member".to_owned()),
         Ok(_) => Ok(()),
         Err(error) => {

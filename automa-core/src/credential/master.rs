@@ -12,6 +12,7 @@ use std::{
 };
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
@@ -46,6 +47,28 @@ pub enum KeySource {
     Bytes(SecretSlice<u8>),
     /// A passphrase of at least 16 characters.
     Passphrase(SecretString),
+}
+
+impl KeySource {
+    /// 32 bytes as text: 64 hexadecimal digits, or base64 with or without padding.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::WeakKey`] for everything else.
+    pub fn parse(text: &SecretString) -> Result<Self, VaultError> {
+        let text = text.expose_secret().trim();
+        if let Some(bytes) = from_hex(text) {
+            return Ok(Self::Bytes(bytes.to_vec().into()));
+        }
+        let bytes = Zeroizing::new(
+            STANDARD_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| VaultError::WeakKey)?,
+        );
+        if bytes.len() == 32 {
+            Ok(Self::Bytes(bytes.to_vec().into()))
+        } else {
+            Err(VaultError::WeakKey)
+        }
+    }
 }
 
 /// Which master keys an Automa has.
@@ -236,6 +259,17 @@ pub(super) fn write_file<'a>(
         reason: format!("it could not be written: {error}"),
     };
     write().map_err(failed)
+}
+
+/// Removes a file of keys, if there is one.
+pub(super) fn remove_file(path: &Path) -> Result<(), VaultError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let reason = format!("it could not be removed: {error}");
+            Err(VaultError::KeyFile { path: path.to_owned(), reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A key of 64 hexadecimal digits.

@@ -111,6 +111,24 @@ impl Sealed {
         fields.collect()
     }
 
+    /// The same with its data key wrapped by another master key.
+    pub(super) fn rewrap(
+        &self,
+        from: &MasterKey,
+        to: &MasterKey,
+        place: Place<'_>,
+        clock: &dyn Clock,
+    ) -> Result<Self, VaultError> {
+        let data_key = self.data_key(from, place)?;
+        let wrapped = encrypt(to.wrapping(), &place.about_key(to.id()), &*data_key, clock);
+        Ok(Self { key: to.id(), wrapped, fields: self.fields.clone() })
+    }
+
+    /// The same, said to be wrapped by another master key: for what none can open.
+    pub(super) fn relabelled(&self, key: KeyId) -> Self {
+        Self { key, ..self.clone() }
+    }
+
     fn data_key(
         &self,
         master: &MasterKey,

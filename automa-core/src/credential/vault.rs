@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
 };
 
 use jiff::Timestamp;
@@ -16,16 +16,21 @@ use super::{
     reveal::Attempts,
 };
 use crate::{
+    Error,
     clock::Clock,
     error::StoreError,
     store::{self, Store, change::Change},
 };
 
 /// By which master keys data keys are wrapped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Keys {
     /// The first is what new ones are wrapped by; others are being replaced by it.
     pub(crate) used: Vec<KeyRecord>,
+    /// How many versions the others wrapped when they began to be replaced.
+    pub(super) total: u64,
+    /// Keys that nothing is wrapped by any more: they leave the file.
+    pub(super) retired: Vec<KeyId>,
 }
 
 /// The master keys of an open Automa.
@@ -33,6 +38,10 @@ pub(crate) struct Keys {
 pub(crate) struct Vault {
     /// Why nothing can be sealed or opened.
     ring: Result<RwLock<Ring>, VaultError>,
+    /// The file of keys; `None` in memory.
+    file: Option<PathBuf>,
+    /// Whether new keys are made here.
+    in_file: bool,
     /// How often who wanted to see a secret.
     pub(super) attempts: Attempts,
 }
@@ -58,8 +67,9 @@ impl Vault {
         let ring = store
             .look(store::credentials::keys)
             .map_err(|error| VaultError::Unknown { reason: error.to_string() })
-            .and_then(|used| Ring::find(used.as_ref(), file, keys, clock));
-        Self { ring: ring.map(RwLock::new), attempts: Attempts::default() }
+            .and_then(|used| Ring::find(used.as_ref(), file.clone(), keys, clock));
+        let in_file = matches!(keys.current, KeySource::File);
+        Self { ring: ring.map(RwLock::new), file, in_file, attempts: Attempts::default() }
     }
 
     /// Whether its keys are there.
@@ -85,6 +95,60 @@ impl Vault {
         Ok(key)
     }
 
+    /// Whether new keys are made here, rather than given from outside.
+    pub(super) fn is_in_file(&self) -> bool {
+        self.in_file
+    }
+
+    /// Makes a new key, durable in the file beside those that are `used`, which seals from now on. Blocks.
+    pub(super) fn add_key(&self, used: &[KeyRecord], clock: &dyn Clock) -> crate::Result<()> {
+        if !self.in_file {
+            return Err(Error::CannotRotate(
+                "the master key is given from outside: start with another one, and the present one as \
+                 the former",
+            ));
+        }
+        let mut ring = self.ring_mut()?;
+        let key = Arc::new(MasterKey::generate(clock, KeyOrigin::File));
+        let is_used = |key: &&Arc<MasterKey>| used.iter().any(|used| used.id == key.id());
+        let mut all = vec![Arc::clone(&key)];
+        // One that was made before a crash and never used goes.
+        all.extend(ring.all.iter().filter(is_used).cloned());
+        self.write_file(&all)?;
+        *ring = Ring { current: key, all };
+        Ok(())
+    }
+
+    /// Forgets keys that nothing is wrapped by any more, also in the file. Blocks.
+    pub(super) fn forget(&self, retired: &[KeyId]) -> crate::Result<()> {
+        let mut ring = self.ring_mut()?;
+        let current = ring.current.id();
+        let is_retired = |key: &MasterKey| key.id() != current && retired.contains(&key.id());
+        if ring.all.iter().any(|key| is_retired(key)) {
+            let all: Vec<_> = ring.all.iter().filter(|key| !is_retired(key)).cloned().collect();
+            self.write_file(&all)?;
+            ring.all = all;
+        }
+        Ok(())
+    }
+
+    /// Writes those keys that belong there.
+    fn write_file(&self, all: &[Arc<MasterKey>]) -> Result<(), VaultError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let mut keys: Vec<&MasterKey> = Vec::new();
+        for key in all.iter().filter(|key| key.origin == KeyOrigin::File) {
+            if keys.iter().all(|other| other.id() != key.id()) {
+                keys.push(key);
+            }
+        }
+        if keys.is_empty() { master::remove_file(path) } else { master::write_file(path, keys) }
+    }
+
+    fn ring_mut(&self) -> Result<RwLockWriteGuard<'_, Ring>, VaultError> {
+        let ring = self.ring.as_ref().map_err(Clone::clone)?;
+        Ok(ring.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn with_ring<T>(&self, look: impl FnOnce(&Ring) -> T) -> Result<T, VaultError> {
         let ring = self.ring.as_ref().map_err(Clone::clone)?;
         Ok(look(&ring.read().unwrap_or_else(PoisonError::into_inner)))
@@ -93,11 +157,16 @@ impl Vault {
 
 /// Has the store know that `key` is what seals.
 fn note_current(change: &mut Change, key: &MasterKey, now: Timestamp) -> Result<(), StoreError> {
-    let mut keys = store::credentials::keys(change)?.unwrap_or(Keys { used: Vec::new() });
+    let mut keys = store::credentials::keys(change)?.unwrap_or_default();
     if keys.used.first().is_some_and(|first| first.id == key.id()) {
         return Ok(());
     }
     keys.used.retain(|old| old.id != key.id());
+    keys.retired.retain(|old| *old != key.id());
+    keys.total = 0;
+    for old in &keys.used {
+        keys.total += store::credentials::wrapped_by(change, old.id, usize::MAX)?.len() as u64;
+    }
     keys.used.insert(0, KeyRecord { id: key.id(), origin: key.origin, since: now });
     store::credentials::put_keys(change, &keys)
 }

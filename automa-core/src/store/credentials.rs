@@ -11,7 +11,7 @@ use super::{
     table::{Index, Table},
 };
 use crate::{
-    credential::{Credential, Keys, Secret, Usage, Use, Whose},
+    credential::{Credential, KeyId, Keys, Secret, Usage, Use, Whose},
     error::StoreError,
     id::{CredentialId, UseId, UserId},
     page::{Limit, Page, PageRequest},
@@ -160,6 +160,17 @@ fn unwrap(change: &mut Change, id: CredentialId, secret: &Secret) -> Result<(), 
         WRAPS.remove(change, (sealed.key.0, id, secret.number))?;
     }
     Ok(())
+}
+
+/// Some of the versions that are wrapped by a master key.
+pub(crate) fn wrapped_by(
+    view: &impl View,
+    key: KeyId,
+    most: usize,
+) -> Result<Vec<(CredentialId, u32)>, StoreError> {
+    let all = (key.0, CredentialId::MIN, 0)..=(key.0, CredentialId::MAX, u32::MAX);
+    let keys = WRAPS.lowest(view, all, most)?;
+    Ok(keys.into_iter().map(|(_, id, number)| (id, number)).collect())
 }
 
 /// By which master keys data keys are wrapped; `None` before anything was sealed.

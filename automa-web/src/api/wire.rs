@@ -7,8 +7,11 @@ use automa_core::{
     address::Network,
     agent,
     audit::Outcome,
+    credential::{Delivery, Kind},
     execution::{OnConflict, State},
-    id::{AgentId, ApiKeyId, AuditId, ExecutionId, JobId, ScriptId, SessionId, UserId},
+    id::{
+        AgentId, ApiKeyId, AuditId, CredentialId, ExecutionId, JobId, ScriptId, SessionId, UserId,
+    },
     job::{By, Overlap},
     page::Cursor,
     script::{Content, Language, Place, Sort, Status, Visibility},
@@ -47,6 +50,9 @@ impl Format for ApiKeyId {
 }
 impl Format for Network {
     const FORMAT: &'static str = "network";
+}
+impl Format for CredentialId {
+    const FORMAT: &'static str = "uuid";
 }
 impl Format for UserId {
     const FORMAT: &'static str = "uuid";
@@ -217,8 +223,26 @@ impl Word for Outcome {
     }
 }
 
+impl Word for Kind {
+    const NAME: &'static str = "CredentialTypeName";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
 impl Word for Origin {
     const NAME: &'static str = "Origin";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Delivery {
+    const NAME: &'static str = "Delivery";
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {

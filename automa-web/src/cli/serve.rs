@@ -69,6 +69,8 @@ pub(crate) struct Args {
     trusted_proxies: Vec<Network>,
     #[command(flatten)]
     web: web::WebFlags,
+    #[command(flatten)]
+    master_keys: super::vault::KeyArgs,
     /// What the server's own log has, such as `info` or `debug,hyper=warn`
     #[arg(long, env = "AUTOMA_LOG", default_value = "info,poem=warn", value_name = "FILTER")]
     log: String,
@@ -92,7 +94,15 @@ pub(crate) fn main(args: Args) -> ExitCode {
         eprintln!("automa: {problem}");
         return ExitCode::from(2);
     }
+    let master_keys = match args.master_keys.keys() {
+        Ok(keys) => keys,
+        Err(problem) => {
+            eprintln!("automa: {problem}");
+            return ExitCode::from(2);
+        }
+    };
     let config = Config {
+        master_keys,
         data: args.data,
         listen: args.listen,
         secret_key: args.secret_key.map(SecretString::from),

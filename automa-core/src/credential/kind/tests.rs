@@ -115,6 +115,19 @@ fn an_encrypted_key_comes_with_its_passphrase_and_no_other_does() {
     assert!(with(OPENSSH, "sesame")[0].contains("is not encrypted"));
 }
 
+#[test]
+fn a_json_object_says_the_fields_of_a_type() {
+    let read = |kind: Kind, json: &str| kind.data_of_json(serde_json::from_str(json).unwrap());
+    let data =
+        read(Kind::DbConnection, r#"{"host": "a", "port": 5432, "database": null}"#).unwrap();
+    let texts: Vec<_> = data.iter().map(|(name, it)| (&**name, it.expose_secret())).collect();
+    assert_eq!(texts, [("database", ""), ("host", "a"), ("port", "5432")]);
+    let error = read(Kind::ApiKey, r#"{"key": ["tell"], "url": {}}"#).unwrap_err().to_string();
+    assert_eq!(error, "data.key: must be text; data.url: must be text");
+    let data = read(Kind::Custom, r#"{"object": [1], "a": "b"}"#).unwrap();
+    assert_eq!(data[OBJECT].expose_secret(), r#"{"a":"b","object":[1]}"#);
+}
+
 proptest! {
     #[test]
     fn any_text_is_checked_without_a_panic(text: String, at in 0usize..6, bytes: Vec<u8>) {

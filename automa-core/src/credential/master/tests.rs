@@ -64,6 +64,22 @@ fn a_passphrase_makes_one_key_with_one_salt() {
 }
 
 #[test]
+fn a_key_is_given_as_hexadecimal_digits_or_base64() {
+    let parse = |text: &str| match KeySource::parse(&text.into()) {
+        Ok(KeySource::Bytes(bytes)) => bytes.expose_secret().to_vec(),
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(parse(&"07".repeat(32)), [7; 32]);
+    let base64 = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+    assert_eq!(parse(base64), [7; 32]);
+    assert_eq!(parse(&format!(" {base64}=\n")), [7; 32]);
+    for text in ["", "short", &base64[1..], &format!("{base64}BwcH"), "\u{fc}"] {
+        let error = KeySource::parse(&text.into()).unwrap_err();
+        assert_eq!(error, VaultError::WeakKey, "{text}");
+    }
+}
+
+#[test]
 fn nothing_of_a_key_is_printed() {
     let key = MasterKey::new(Zeroizing::new([0xab; 32]), KeyOrigin::File);
     assert_eq!(format!("{key:?}"), format!("MasterKey({})", key.id()));

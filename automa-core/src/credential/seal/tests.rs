@@ -95,6 +95,22 @@ fn every_bit_counts_and_every_byte() {
     }
 }
 
+#[test]
+fn another_master_key_takes_over_without_the_secret() {
+    let (clock, shown) = (clock(), []);
+    let place = place(CredentialId::generate(&clock), &shown);
+    let (old, sealed) = sealed(&clock, place);
+    let new = MasterKey::generate(&clock, KeyOrigin::File);
+    let moved = sealed.rewrap(&old, &new, place, &clock).unwrap();
+    assert_eq!(moved.fields, sealed.fields);
+    assert_eq!(moved.key, new.id());
+    assert_eq!(texts(&moved.open(&new, place).unwrap()).len(), 2);
+    assert!(moved.open(&old, place).is_err());
+    assert!(sealed.rewrap(&new, &old, place, &clock).is_err());
+    let elsewhere = Place { version: 9, ..place };
+    assert!(sealed.rewrap(&old, &new, elsewhere, &clock).is_err());
+}
+
 /// If this fails, the format has changed: what was sealed before can no longer be opened.
 #[test]
 fn what_was_sealed_once_can_be_opened() {
