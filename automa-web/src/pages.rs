@@ -9,6 +9,7 @@ mod ansi;
 mod api_keys;
 mod audit;
 mod code;
+mod credentials;
 mod disk;
 mod dispatch;
 mod docs;
@@ -107,6 +108,15 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/scripts/:id/versions", get(script::list_versions))
         .at("/scripts/:id/versions/:number", get(script::show_version))
         .at("/scripts/:id/executions", get(script::list_executions))
+        .at("/credentials", get(credentials::show_list))
+        .at("/credentials/new", get(credentials::form::blank).post(credentials::form::create))
+        .at("/credentials/rotation", get(credentials::show_rotation).post(credentials::rotate))
+        .at("/credentials/:id", get(credentials::show::show))
+        .at("/credentials/:id/edit", get(credentials::form::edit).post(credentials::form::save))
+        .at("/credentials/:id/test", post(credentials::show::test))
+        .at("/credentials/:id/reveal", post(credentials::show::reveal))
+        .at("/credentials/:id/destroy", post(credentials::show::destroy))
+        .at("/credentials/:id/delete", post(credentials::show::delete))
         .at("/jobs", get(jobs::show_list))
         .at("/jobs/calendar", get(jobs::calendar::show))
         .at("/jobs/preview", post(jobs::form::tell))

@@ -554,6 +554,80 @@ fn every_page_about_agents_can_be_used_by_everybody() {
     });
 }
 
+/// A credential with two versions: the path of its page.
+async fn credential(client: &Client) -> String {
+    let all = "/api/v1/credentials";
+    let name = "A database with a name that is long enough to be cut somewhere on a phone";
+    let data = json!({ "engine": "postgresql", "host": "db.example.com", "password": "p-1" });
+    let mut body = json!({
+        "name": name, "type": "db_connection", "data": data, "tags": ["eu", "production"],
+        "revealable": true,
+    });
+    let made = client.post(all, body.clone()).await.json(201);
+    let id = made["id"].as_str().unwrap();
+    let changed = body.as_object_mut().unwrap();
+    changed.remove("type");
+    changed["data"]["password"] = json!("p-2");
+    send(client.request(Method::PUT, &format!("{all}/{id}")).json(&body)).await.is(200);
+    format!("/credentials/{id}")
+}
+
+#[test]
+fn a_credential_is_made_changed_and_seen_on_its_pages() {
+    block_on(async {
+        let server = Server::start();
+        let browser = signed_in(&server).await;
+        let url = |path: &str| format!("{}{path}", server.url());
+        browser.goto(&url("/credentials/new?type=user_pass")).await;
+        browser.fill("#name", "relay").await;
+        browser.fill("[name='data.password']", "p-1").await;
+        browser.click("#revealable").await;
+        browser.click("form.cols button[type=submit]").await;
+        browser.shows("main", "Is missing").await;
+        browser.fill("[name='data.username']", "ada").await;
+        browser.fill("[name='data.password']", "p-2").await;
+        browser.click("form.cols button[type=submit]").await;
+        browser.shows("h1", "relay").await;
+        browser.shows("main", "Created").await;
+        browser.click("a[href$='/edit']").await;
+        browser.fill("[name='data.password']", "p-3").await;
+        browser.click("form.cols button[type=submit]").await;
+        browser.shows("main", "Got a new secret, version 2").await;
+        browser.click("form[action$='/test'] button").await;
+        browser.shows("main", "Tested: it can be opened").await;
+        browser.click("details summary").await;
+        browser.fill("#password", PASSWORD).await;
+        browser.click("form[action$='/reveal'] button").await;
+        browser.shows("main", "p-3").await;
+        browser.shows("main", "Version 2 was shown").await;
+    });
+}
+
+#[test]
+fn every_page_about_credentials_can_be_used_by_everybody() {
+    block_on(async {
+        let server = Server::start();
+        let client = server.set_up().await;
+        let browser = Browser::open().await;
+        let url = |path: &str| format!("{}{path}", server.url());
+        browser.goto(&url("/sign-in")).await;
+        sign_in(&browser).await;
+        look(&browser, &url("/credentials"), "credentials-none").await;
+        let path = credential(&client).await;
+        for (path, name) in [
+            ("/credentials/new".to_owned(), "credential-pick"),
+            ("/credentials/new?type=ssh_key".to_owned(), "credential-new"),
+            ("/credentials".to_owned(), "credentials"),
+            ("/credentials?tag=eu&expiry=soon".to_owned(), "credentials-no-match"),
+            (path.clone(), "credential"),
+            (format!("{path}/edit"), "credential-edit"),
+            ("/credentials/rotation".to_owned(), "rotation"),
+        ] {
+            look(&browser, &url(&path), name).await;
+        }
+    });
+}
+
 #[test]
 fn every_page_can_be_used_by_everybody() {
     block_on(async {

@@ -106,7 +106,12 @@ impl Frame {
 
     /// The way to the main pages.
     pub(super) fn places(&self) -> Vec<Link> {
-        Place::ALL.map(|place| self.link(place)).into()
+        // Viewers have no credentials.
+        let may = |role| role > Role::Viewer;
+        let has_credentials = self.user.as_ref().is_some_and(|user| may(user.role));
+        let shown =
+            Place::ALL.into_iter().filter(|it| *it != Place::Credentials || has_credentials);
+        shown.map(|place| self.link(place)).collect()
     }
 
     /// The way to those that are used most.
@@ -148,12 +153,20 @@ pub(crate) enum Place {
     Executions,
     Jobs,
     Agents,
+    Credentials,
     Code,
 }
 
 impl Place {
-    const ALL: [Self; 6] =
-        [Self::Overview, Self::Scripts, Self::Executions, Self::Jobs, Self::Agents, Self::Code];
+    const ALL: [Self; 7] = [
+        Self::Overview,
+        Self::Scripts,
+        Self::Executions,
+        Self::Jobs,
+        Self::Agents,
+        Self::Credentials,
+        Self::Code,
+    ];
     /// Those in the dock of phones, which has room for no more.
     const DOCK: [Self; 4] = [Self::Overview, Self::Scripts, Self::Executions, Self::Jobs];
 
@@ -164,6 +177,7 @@ impl Place {
             Self::Executions => "Executions",
             Self::Jobs => "Jobs",
             Self::Agents => "Agents",
+            Self::Credentials => "Credentials",
             Self::Code => "Run code",
         }
     }
@@ -175,6 +189,7 @@ impl Place {
             Self::Executions => "/executions",
             Self::Jobs => "/jobs",
             Self::Agents => "/agents",
+            Self::Credentials => "/credentials",
             Self::Code => "/run",
         }
     }
@@ -186,6 +201,7 @@ impl Place {
             Self::Executions => "runs",
             Self::Jobs => "clock",
             Self::Agents => "agent",
+            Self::Credentials => "key",
             Self::Code => "term",
         }
     }

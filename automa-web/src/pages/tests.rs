@@ -31,6 +31,9 @@ fn all() -> Vec<(&'static str, String)> {
         super::jobs::form::tests::samples(),
         super::jobs::calendar::tests::samples(),
         super::agents::tests::samples(),
+        super::credentials::tests::samples(),
+        super::credentials::form::tests::samples(),
+        super::credentials::show::tests::samples(),
         super::executions::tests::samples(),
         super::execution::tests::samples(),
     ]
