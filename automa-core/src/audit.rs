@@ -36,6 +36,7 @@ use crate::{
     Automa, Result,
     actor::{Actor, Origin, Permission, Role},
     clock::Clock,
+    credential::Holder,
     id::{
         AgentId, ApiKeyId, AuditId, CredentialId, ExecutionId, JobId, ScriptId, SessionId, UserId,
     },
@@ -295,6 +296,12 @@ pub enum Action {
     MasterKeyRotationStarted,
     /// Nothing is sealed by a former master key any more.
     MasterKeyRotated,
+    /// A script or job is given a credential from then on.
+    CredentialBound(CredentialId, Holder),
+    /// A script or job is not given a credential any more.
+    CredentialUnbound(CredentialId, Holder),
+    /// Nothing is given a credential any more.
+    CredentialReleased(CredentialId),
 }
 
 impl Entry {
@@ -619,6 +626,9 @@ mod tests {
             Action::AuditPruned { entries: 1, last: 2 },
             Action::MasterKeyRotationStarted,
             Action::MasterKeyRotated,
+            Action::CredentialBound(credential, Holder::Script(script)),
+            Action::CredentialUnbound(credential, Holder::Job(job)),
+            Action::CredentialReleased(credential),
         ];
         assert_eq!(actions.map(|action| action.name()), Action::NAMES);
         for (number, action) in actions.into_iter().enumerate() {

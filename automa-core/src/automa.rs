@@ -195,7 +195,8 @@ impl Builder {
             (logs.clone(), artifacts.clone()),
         )));
         let admission = Admission::new(Box::new(ThisHost::new(logs.clone())), free_disk);
-        let config = RunnerConfig { logs, artifacts, per_user, admission };
+        let config =
+            RunnerConfig { logs, artifacts, per_user, admission, vault: Arc::clone(&automa.vault) };
         automa.temporary = temporary.map(Arc::new);
         let runner = Runner::start(sandboxes, store.clone(), clock.clone(), config).await?;
         let supervisor = Supervisor::start(store, clock, Arc::clone(&runner), agents);

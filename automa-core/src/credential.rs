@@ -2,6 +2,7 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
+//! | `binding` | which script or job is given which credential |
 //! | `kind` | what types there are, and what each is made of |
 //! | `save` | creating and changing; each new secret is a version |
 //! | `seal` | how a secret becomes bytes, and bound to its place |
@@ -23,7 +24,7 @@
 //! | write access to the store's file | no, and moves none elsewhere: what is sealed is bound to its credential, version, field, type, and to what is shown beside it. Such a one can bring back an older state |
 //! | the store and the master key | all |
 //! | the owner's session | those that were saved as revealable, with the owner's password, five times a minute; each time is on record |
-//! | an admin's session | none; an admin may change and delete |
+//! | an admin's session | none; but an admin may change and delete all, and give them to scripts, which is on record |
 //! | a script that a credential is bound to | that one, while it runs |
 //! | root on the host, or the server's memory | what is in use at that moment, and the master key |
 //!
@@ -35,10 +36,12 @@
 //! An expired credential is not given to anything. Deleting one, or destroying an old version, removes the
 //! sealed bytes; the file may hold them, unreadable without the master key, until their page is used again.
 
+mod binding;
 mod key_file;
 mod kind;
 mod master;
 mod open;
+mod reach;
 mod reveal;
 mod rotate;
 mod save;
@@ -53,6 +56,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    binding::{BINDINGS_MAX, Binding, BindingNow, Holder, NewBinding},
     kind::{Data, FIELD_MAX, Field, Format, Kind, OBJECT, UnknownKind},
     master::{KEY_FILE, KeyId, KeyOrigin, KeyRecord, KeySource, MasterKeys, PASSPHRASE_MIN},
     open::{Opened, OpenedField},
@@ -64,6 +68,7 @@ pub use self::{
 };
 pub(crate) use self::{
     rotate::Rotator,
+    open::open,
     seal::Sealed,
     vault::{Keys, Vault},
 };
@@ -342,7 +347,8 @@ impl<'a> Credentials<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`], [`Error::NotFound`], and the store's.
+    /// [`Error::Forbidden`], [`Error::NotFound`]; [`Error::CredentialBound`] as long as a script or job
+    /// is given it; and the store's.
     pub async fn delete(&self, id: CredentialId) -> Result<()> {
         self.actor.require(Permission::WriteCredentials)?;
         let clock = &*self.automa.clock;
@@ -350,6 +356,7 @@ impl<'a> Credentials<'a> {
         let entry = Entry::new(clock, self.actor, Action::CredentialDeleted(id));
         let change = move |change: &mut Change| {
             let credential = find_seen(change, &actor, id)?;
+            binding::check_unbound(change, &credential)?;
             store::credentials::remove(change, &credential)?;
             store::credentials::used(change, id, &it)?;
             store::audit::add(change, &entry)?;

@@ -158,6 +158,29 @@ pub enum Error {
         /// When.
         at: Timestamp,
     },
+    /// Something is given the credential.
+    #[error("the credential `{name}` is given to {holders}; take it from them first")]
+    CredentialBound {
+        /// Its name.
+        name: String,
+        /// The names of scripts and jobs.
+        holders: String,
+    },
+    /// A version of a script is not given a credential.
+    #[error(
+        "version {number} was written by {author} after {by} had bound the credential `{name}` to the \
+         script; {by}, or whoever else may use it, has to bind it again to confirm that version"
+    )]
+    CredentialUnconfirmed {
+        /// The credential's name.
+        name: String,
+        /// Who bound it.
+        by: String,
+        /// Who wrote the version.
+        author: String,
+        /// Its number.
+        number: u32,
+    },
     /// Nobody may see this secret.
     #[error("{0}")]
     NotRevealable(&'static str),

@@ -90,6 +90,7 @@ pub(crate) use self::{
     result::StoredResult,
     retry::{ATTEMPTS_MAX, Pauses},
     runner::{Console, Runner, RunnerConfig, Sandboxes, TellError},
+    secrets::GivenCredentials,
     submission::by_schema,
 };
 pub use self::{
@@ -105,6 +106,7 @@ pub use self::{
     queue::{Reason, Shortage, Waiting},
     result::{RESULT_MAX, ResultValue},
     retry::Retry,
+    secrets::GivenCredential,
     state::{State, UnknownState},
     submission::{NewExecution, Program, Rerun},
 };
@@ -360,8 +362,7 @@ impl<'a> Executions<'a> {
         self.actor.require(Permission::ReadExecutions)?;
         let (sight, user) = (Sight::of(self.actor), self.actor.user);
         let find = move |view: &Snapshot| {
-            let (mut ran, _) = find_program(view, id)?;
-            let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
+            let (execution, mut ran) = find_program(view, id)?;
             if !is_seen(view, &sight, user, &execution)? {
                 return Err(not_found(id));
             }
@@ -558,8 +559,8 @@ fn is_seen(
     Ok(theirs || sight.is_of_all() || !script::is_hidden(view, sight, script)?)
 }
 
-/// What an execution runs, and of which version of a script.
-fn find_program(view: &impl View, id: ExecutionId) -> Result<(Ran, Option<(ScriptId, u32)>)> {
+/// An execution, and what it runs.
+fn find_program(view: &impl View, id: ExecutionId) -> Result<(Execution, Ran)> {
     let execution = store::executions::get(view, id)?.ok_or_else(|| not_found(id))?;
     let work = store::executions::work(view, id)?.ok_or_else(|| not_found(id))?;
     let source = match (work.source, execution.script) {
@@ -570,7 +571,7 @@ fn find_program(view: &impl View, id: ExecutionId) -> Result<(Ran, Option<(Scrip
     let parameters = work.parameters.as_deref().map(parameters::read).transpose()?;
     let Work { limits, network, .. } = work;
     let ran = Ran { language: execution.language, source, parameters, limits, network };
-    Ok((ran, execution.script))
+    Ok((execution, ran))
 }
 
 impl Execution {

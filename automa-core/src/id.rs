@@ -217,6 +217,8 @@ ids! {
     CredentialId, "the id of a credential";
     /// Names a use of a credential.
     UseId, "the id of a use of a credential";
+    /// Names a binding of a credential.
+    BindingId, "the id of a binding";
 }
 
 #[cfg(test)]

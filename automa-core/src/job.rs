@@ -56,6 +56,7 @@ use crate::{
     Automa, Error, Result,
     actor::{Actor, Permission},
     audit::{Action, Entry},
+    credential::Holder,
     event::Event,
     execution::{Execution, LimitsRequest, Parameters, Retry},
     id::{JobId, ScriptId, UserId},
@@ -378,6 +379,7 @@ impl<'a> Jobs<'a> {
         let change = move |change: &mut Change| {
             let job = find(change, id)?;
             store::jobs::remove(change, &job)?;
+            store::bindings::remove_of(change, Holder::Job(id))?;
             store::audit::add(change, &entry)?;
             change.emit(Event::JobChanged(id));
             Ok(())
@@ -394,7 +396,7 @@ fn now(view: &impl View, job: Job) -> Result<JobNow> {
     Ok(JobNow { job, next_slot, next_run_at, statistics })
 }
 
-fn find(view: &impl View, id: JobId) -> Result<Job> {
+pub(crate) fn find(view: &impl View, id: JobId) -> Result<Job> {
     store::jobs::get(view, id)?.ok_or_else(|| not_found(id))
 }
 

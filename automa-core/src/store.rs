@@ -16,6 +16,7 @@ pub(crate) mod agents;
 pub(crate) mod api_keys;
 pub(crate) mod artifacts;
 pub(crate) mod audit;
+pub(crate) mod bindings;
 pub(crate) mod change;
 pub(crate) mod compact;
 pub(crate) mod credentials;

@@ -128,6 +128,11 @@ pub(crate) const PROBLEMS: &[(&str, &str, &str)] = &[
          end, or let runs overlap in the job's settings.",
     ),
     (
+        "credential-bound",
+        "409",
+        "Scripts or jobs are given the credential. Take it from them first: the detail names them.",
+    ),
+    (
         "credential-expired",
         "409",
         "The credential's time is over. Renew its secret, or give it another date.",

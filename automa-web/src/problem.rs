@@ -90,6 +90,11 @@ impl Problem {
         }))
     }
 
+    /// Something that cannot be done as things stand, and why.
+    fn conflict(kind: &str, title: &str, error: &Error) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, title).detail(error)
+    }
+
     /// A problem that the HTTP status says all about.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
@@ -162,6 +167,9 @@ impl Problem {
         let (status, kind, title) = match error {
             Error::CredentialExpired { .. } => {
                 (StatusCode::CONFLICT, "credential-expired", "Credential expired")
+            }
+            Error::CredentialBound { .. } => {
+                (StatusCode::CONFLICT, "credential-bound", "Credential in use")
             }
             Error::CannotRotate(_) => {
                 (StatusCode::CONFLICT, "cannot-rotate", "Cannot be replaced now")
@@ -263,20 +271,15 @@ impl From<Error> for Problem {
             Error::Invalid(fields) => {
                 Self::invalid(fields.iter().map(InvalidField::from).collect())
             }
-            Error::NotApproved { .. } => {
-                Self::new(StatusCode::CONFLICT, "not-approved", "Not approved").detail(&error)
-            }
+            Error::NotApproved { .. } => Self::conflict("not-approved", "Not approved", &error),
             Error::CredentialExpired { .. }
+            | Error::CredentialBound { .. }
             | Error::CannotRotate(_)
             | Error::NotRevealable(_)
             | Error::TooOften { .. }
             | Error::Vault(_) => Self::of_secret(&error),
-            Error::NotActive { .. } => {
-                Self::new(StatusCode::CONFLICT, "not-active", "Not active").detail(&error)
-            }
-            Error::Overlaps { .. } => {
-                Self::new(StatusCode::CONFLICT, "overlaps", "Overlaps").detail(&error)
-            }
+            Error::NotActive { .. } => Self::conflict("not-active", "Not active", &error),
+            Error::Overlaps { .. } => Self::conflict("overlaps", "Overlaps", &error),
             Error::Replayed => {
                 Self::new(StatusCode::CONFLICT, "replayed", "Received before").detail(&error)
             }

@@ -54,6 +54,7 @@ impl World {
             artifacts: ArtifactFiles::new(self.place.path().join("artifacts")),
             per_user: None,
             admission: Admission::new(Box::new(Arc::new(TestHost::default())), None),
+            vault: Arc::clone(&self.opened.vault),
         };
         let (store, clock) = (self.opened.store.clone(), self.opened.clock.clone());
         let stand_in = Sandboxes::StandIn(Arc::clone(&sandboxes));

@@ -5,7 +5,7 @@ use super::{Action, Outcome, Resource};
 impl Action {
     /// The names of all actions. Each begins with the kind of thing that it concerns, and stays as it
     /// is: filters and exports rely on it.
-    pub const NAMES: [&str; 63] = [
+    pub const NAMES: [&str; 66] = [
         "script.created",
         "script.changed",
         "script.version_added",
@@ -69,6 +69,9 @@ impl Action {
         "audit.pruned",
         "settings.master_key_rotation_started",
         "settings.master_key_rotated",
+        "credential.bound",
+        "credential.unbound",
+        "credential.released",
     ];
 
     /// Its name, such as `script.created`: one of [`NAMES`](Self::NAMES).
@@ -138,6 +141,9 @@ impl Action {
             Self::AuditPruned { .. } => "audit.pruned",
             Self::MasterKeyRotationStarted => "settings.master_key_rotation_started",
             Self::MasterKeyRotated => "settings.master_key_rotated",
+            Self::CredentialBound(..) => "credential.bound",
+            Self::CredentialUnbound(..) => "credential.unbound",
+            Self::CredentialReleased(_) => "credential.released",
         }
     }
 
@@ -198,7 +204,10 @@ impl Action {
             | Self::CredentialDeleted(id)
             | Self::CredentialRevealed(id, _)
             | Self::CredentialRevealRefused(id)
-            | Self::CredentialTested(id) => Some(Resource::Credential(id)),
+            | Self::CredentialTested(id)
+            | Self::CredentialBound(id, _)
+            | Self::CredentialUnbound(id, _)
+            | Self::CredentialReleased(id) => Some(Resource::Credential(id)),
             Self::RequestRefused(resource) | Self::RequestFailed(resource) => resource,
             Self::SignInRefused
             | Self::RetentionChanged

@@ -4,6 +4,7 @@ use super::{
     Credentials, Use, What, find_seen,
     kind::Parts,
     open::{open, unseal},
+    reach::{destination, reach},
 };
 use crate::{
     Error, Result,
@@ -25,7 +26,9 @@ pub struct Tested {
 
 impl Credentials<'_> {
     /// Tells whether a credential could be given to a script now: it has not expired, it can be opened,
-    /// and it has the form of its type. It is on record.
+    /// and it has the form of its type. If it says whom it is for (a database, an address), it is also tried
+    /// to connect there, from inside a sandbox that may reach nothing else; nothing of it is sent. It is on
+    /// record.
     ///
     /// # Errors
     ///
@@ -33,18 +36,26 @@ impl Credentials<'_> {
     pub async fn test(&self, id: CredentialId) -> Result<Tested> {
         self.actor.require(Permission::WriteCredentials)?;
         let clock = &*self.automa.clock;
-        let tested = self.automa.store.look(|view| {
+        let (mut tested, place) = self.automa.store.look(|view| {
             let credential = find_seen(view, self.actor, id)?;
             let vault = &self.automa.vault;
             let opened = open(view, vault, id, clock.now());
             match opened.and_then(|_| unseal(view, vault, &credential)) {
-                Ok(parts) => Ok(Tested::form(credential.kind.check(parts.into_data()))),
+                Ok(parts) => {
+                    let place = destination(credential.kind, &parts.shown);
+                    Ok((Tested::form(credential.kind.check(parts.into_data())), place))
+                }
                 Err(error @ (Error::CredentialExpired { .. } | Error::Vault(_))) => {
-                    Ok(Tested { passed: false, detail: error.to_string() })
+                    Ok((Tested { passed: false, detail: error.to_string() }, None))
                 }
                 Err(error) => Err(error),
             }
         })?;
+        if let (true, Some((host, port)), Ok(runner)) = (tested.passed, place, self.automa.runner())
+        {
+            let (reached, told) = reach(runner, &host, port).await?;
+            tested = Tested { passed: reached, detail: format!("{}, {told}", tested.detail) };
+        }
         let it = Use::new(clock, self.actor, What::Tested { passed: tested.passed });
         let entry = Entry::new(clock, self.actor, Action::CredentialTested(id));
         let change = move |change: &mut Change| {

@@ -95,13 +95,17 @@ fn problem(name: &str, value: &Value) -> Option<&'static str> {
             "must have a name of 1 to 64 letters, digits and _, not beginning with a digit",
         );
     }
-    if RESERVED.contains(&name)
-        || RESERVED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
-    {
+    if is_reserved(name) {
         return Some("has the name of a variable with a meaning of its own: take another name");
     }
     let nul = value.as_str().is_some_and(|text| text.contains('\0'));
     nul.then_some("must not contain a NUL character, which no environment variable can hold")
+}
+
+/// Whether a variable means something to Automa, a shell, Python or the loader.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+        || RESERVED_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// A name as part of a JSON pointer, by which errors name places within the parameters.

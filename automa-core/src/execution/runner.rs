@@ -45,6 +45,7 @@ use super::{
 use crate::{
     Error, Result, agent,
     clock::Clock,
+    credential::Vault,
     event::Event,
     health::EngineHealth,
     id::{ExecutionId, UserId},
@@ -68,6 +69,8 @@ pub(crate) struct RunnerConfig {
     pub(crate) per_user: Option<usize>,
     /// Whether the host has enough for more.
     pub(crate) admission: Admission,
+    /// What opens credentials.
+    pub(crate) vault: Arc<Vault>,
 }
 
 impl fmt::Debug for Runner {
@@ -83,6 +86,7 @@ struct Running {
     clock: Arc<dyn Clock>,
     logs: PathBuf,
     artifacts: ArtifactFiles,
+    vault: Arc<Vault>,
     live: Mutex<HashMap<ExecutionId, Live>>,
     line: Mutex<Line>,
     /// Something may start now.
@@ -122,7 +126,7 @@ impl Runner {
         clock: Arc<dyn Clock>,
         config: RunnerConfig,
     ) -> Result<Arc<Self>> {
-        let RunnerConfig { logs, artifacts, per_user, admission } = config;
+        let RunnerConfig { logs, artifacts, per_user, admission, vault } = config;
         let limits = Limits { slots: sandboxes.slots(), per_user };
         let running = Arc::new(Running {
             sandboxes,
@@ -130,6 +134,7 @@ impl Runner {
             clock,
             logs,
             artifacts,
+            vault,
             live: Mutex::default(),
             line: Mutex::new(Line::new(Queue::new(limits), admission)),
             changed: Notify::new(),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     Dispatch, DispatchRequest, DispatchRules, Execution, Executions, LimitsRequest, OnConflict,
     Parameters, Place, Retry, State, Work, idempotency::Key, network, not_found, parameters,
-    runner::Accepted,
+    runner::Accepted, secrets,
 };
 use crate::{
     Error, Result,
@@ -225,6 +225,7 @@ impl Executions<'_> {
                         Some(_) => find_unattended(view, &sight, id, version)?,
                     };
                     let (parameters, json) = by_schema(&version, parameters, json)?;
+                    secrets::check_parameters(view, id, parameters.as_ref())?;
                     let rules = &version.dispatch;
                     let limits =
                         tier::plan(view, user)?.cap(&limits, limits.over(version.limits))?;
@@ -293,6 +294,7 @@ impl Executions<'_> {
                     Some(parameters) => {
                         let json = work.parameters.take();
                         let (filled, json) = by_schema(&version, Some(parameters.clone()), json)?;
+                        secrets::check_parameters(view, script, filled.as_ref())?;
                         work.parameters = json;
                         rule.and_then(|rule| rule.place(script, filled.as_ref(), None))
                     }
@@ -451,7 +453,8 @@ pub(crate) fn check_unattended(
     let Program::Script { id, version } = new.program else { return Ok(()) };
     tier::plan(view, user)?.cap(&new.limits, new.limits)?;
     let (_, version) = find_unattended(view, sight, id, version)?;
-    by_schema(&version, new.parameters.clone(), None).map(drop)
+    let (parameters, _) = by_schema(&version, new.parameters.clone(), None)?;
+    secrets::check_parameters(view, id, parameters.as_ref())
 }
 
 /// A script that may run unattended, and that who it runs for may see, with the version that would.

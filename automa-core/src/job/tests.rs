@@ -139,6 +139,7 @@ async fn runner(automa: &Automa, sandboxes: &Arc<StandIn>, logs: &Path) -> Arc<R
         artifacts: ArtifactFiles::new(logs.join("artifacts")),
         per_user: None,
         admission: Admission::new(Box::new(Arc::new(TestHost::default())), None),
+        vault: Arc::clone(&automa.vault),
     };
     let stand_in = Sandboxes::StandIn(Arc::clone(sandboxes));
     Runner::start(stand_in, automa.store.clone(), automa.clock.clone(), config).await.unwrap()

@@ -14,6 +14,7 @@ use crate::{
     actor::{Actor, Origin, Permission},
     audit::{Action, Entry},
     clock::Clock,
+    credential::Holder,
     event::Event,
     id::ScriptId,
     quota,
@@ -121,6 +122,7 @@ async fn purge(store: &Store, id: ScriptId, entry: Entry) -> Result<()> {
     let change = move |change: &mut Change| {
         find(change, &Sight::ALL, id)?;
         store::scripts::purge(change, id)?;
+        store::bindings::remove_of(change, Holder::Script(id))?;
         store::retention::put_of_script(change, id, &crate::retention::ScriptRules::default())?;
         Ok::<_, Error>(store::audit::add(change, &entry)?)
     };

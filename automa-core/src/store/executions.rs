@@ -15,6 +15,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
 
 use super::{
+    bindings,
     change::{Change, Snapshot, View},
     jobs,
     migrate::Tables,
@@ -253,6 +254,7 @@ pub(crate) fn remove(change: &mut Change, execution: &Execution) -> Result<(), S
     jobs::forget_slot(change, execution)?;
     WORK.remove(change, id)?;
     REPORTS.remove(change, id)?;
+    bindings::forget_given(change, id)?;
     RETRIES.remove(change, id)?;
     for attempt in 1..=execution.attempt {
         ATTEMPTS.remove(change, (id, attempt))?;

@@ -83,6 +83,7 @@ pub(super) const CURRENT: Schema = Schema {
         super::credentials::create,
         super::tiers::create,
         super::quotas::create,
+        super::bindings::create,
     ],
 };
 

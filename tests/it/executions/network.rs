@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use automa_core::credential::{Kind, NewCredential};
 use automa_sandbox::{Destination, Refusal, Resolve, Resolving, Start, Verdict};
 
 use super::*;
@@ -104,6 +105,25 @@ fn a_list_that_is_too_long_is_refused_and_a_key_knows_the_list() {
             assert!(matches!(refused, Error::IdempotencyMismatch), "{refused}");
         }
         ended(&automa, first.id).await;
+        automa.close().await;
+    });
+}
+
+#[test]
+fn a_credential_is_tested_by_a_connection_from_a_sandbox() {
+    block_on(async {
+        let dir = public_dir();
+        let automa = start_at_home(dir.path()).await;
+        let me = me();
+        let credentials = automa.credentials(&me);
+        let fields = [("engine", "redis"), ("host", "db.example.com"), ("password", "a-password")];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.into())).into();
+        let new = NewCredential::new("cache", Kind::DbConnection, fields);
+        let id = credentials.create(new).await.unwrap().credential.id;
+        let tested = credentials.test(id).await.unwrap();
+        let detail = "it can be opened, and has the form of its type, but db.example.com:6379 cannot be \
+                      reached: a loopback, link-local or reserved address";
+        assert_eq!((tested.passed, &*tested.detail), (false, detail));
         automa.close().await;
     });
 }

@@ -20,7 +20,8 @@ use super::{
         attempt::Conclusion,
         find_program,
         log::{Keep, LogError, LogOptions, LogWriter, Mask, recover},
-        network, parameters, result, secrets,
+        network, parameters, result,
+        secrets::Secrets,
     },
     Accepted, Console, Entered, LiveLog, Running, told,
 };
@@ -340,24 +341,32 @@ impl Running {
         cancelled: &mut watch::Receiver<Option<Duration>>,
     ) -> Result<(Child, Keep, Mask), End> {
         let find = |view: &Snapshot| {
-            let (ran, script) = find_program(view, id)?;
-            let mask = secrets::mask(view, script, &ran)?;
-            Ok((ran, mask))
+            let (execution, ran) = find_program(view, id)?;
+            let secrets = Secrets::open(view, &self.vault, self.clock.now(), &execution, &ran)?;
+            Ok((ran, secrets.record(&*self.clock, &execution), secrets))
         };
-        let (ran, mask) = loop {
+        let (ran, record, secrets) = loop {
             match self.store.look(find) {
                 Ok(ran) => break ran,
                 Err(Error::Store(error)) if self.store.outlives(&error).await => {}
                 Err(error) => return Err(End::not_run(&error)),
             }
         };
+        // Before it is given them: whatever happens then, it is on record.
+        if let Some(record) = record
+            && self.insist(id, move |change, _| record.write(change, id)).await.is_none()
+        {
+            let cause =
+                "was not run, because it could not be recorded that it is given credentials";
+            return Err(End::without_report(State::Failed, cause));
+        }
         let mut stop = self.stop.subscribe();
         tokio::select! {
             // What can be started is, whatever else is the case.
             biased;
-            child = self.sandboxes.spawn(|| command(&ran, console)) => {
+            child = self.sandboxes.spawn(|| Ok(secrets.hand_over(command(&ran, console)?))) => {
                 let keep = console.map_or_else(|| ran.limits.keep(), Console::keep);
-                child.map(|child| (child, keep, mask)).map_err(|error| End::not_run(&error))
+                child.map(|child| (child, keep, secrets.into_mask())).map_err(|error| End::not_run(&error))
             }
             _ = shortened(cancelled, None) => {
                 Err(End::without_report(State::Cancelled, "was cancelled before it was started"))

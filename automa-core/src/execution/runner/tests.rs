@@ -122,6 +122,7 @@ impl World {
             artifacts: ArtifactFiles::new(self.logs.path().join("artifacts")),
             per_user: Some(PER_USER),
             admission: Admission::new(Box::new(Arc::clone(&self.host)), None),
+            vault: Arc::clone(&self.opened.vault),
         };
         let (store, clock) = (self.opened.store.clone(), self.opened.clock.clone());
         let stand_in = Sandboxes::StandIn(Arc::clone(&sandboxes));
