@@ -67,8 +67,8 @@ pub use self::{
     trail::{Delivery, Given, UnknownDelivery, Usage, Use, What},
 };
 pub(crate) use self::{
-    rotate::Rotator,
     open::open,
+    rotate::Rotator,
     seal::Sealed,
     vault::{Keys, Vault},
 };

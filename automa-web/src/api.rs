@@ -5,6 +5,7 @@ mod api_keys;
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 mod auth;
+mod bindings;
 mod body;
 mod credentials;
 mod dispatch;
@@ -84,7 +85,7 @@ pub(crate) fn service() -> Result<(impl Endpoint, Value), Box<dyn std::error::Er
         api_keys::ApiKeysApi,
         users::UsersApi,
         // A tuple has sixteen at most.
-        (tiers::TiersApi, credentials::CredentialsApi),
+        (tiers::TiersApi, credentials::CredentialsApi, bindings::BindingsApi),
     );
     let service = OpenApiService::new(apis, "Automa", env!("CARGO_PKG_VERSION"))
         .description("Scripts, run in native Linux sandboxes. Errors are problems of RFC 9457.")

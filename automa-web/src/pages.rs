@@ -8,6 +8,7 @@ pub(crate) mod agents;
 mod ansi;
 mod api_keys;
 mod audit;
+mod bindings;
 mod code;
 mod credentials;
 mod disk;
@@ -105,6 +106,8 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/scripts/:id/status", post(script::set_status))
         .at("/scripts/:id/retention", get(disk::show_of_script).post(disk::save_of_script))
         .at("/scripts/:id/run", post(script::run))
+        .at("/scripts/:id/credentials", get(bindings::of_script).post(bindings::to_script))
+        .at("/scripts/:id/credentials/:binding/unbind", post(bindings::unbind_from_script))
         .at("/scripts/:id/versions", get(script::list_versions))
         .at("/scripts/:id/versions/:number", get(script::show_version))
         .at("/scripts/:id/executions", get(script::list_executions))
@@ -124,6 +127,8 @@ pub(crate) fn routes() -> impl Endpoint {
         .at("/jobs/:id", get(jobs::job::show))
         .at("/jobs/:id/edit", get(jobs::form::edit).post(jobs::form::save))
         .at("/jobs/:id/run", post(jobs::job::run))
+        .at("/jobs/:id/credentials", get(bindings::of_job).post(bindings::to_job))
+        .at("/jobs/:id/credentials/:binding/unbind", post(bindings::unbind_from_job))
         .at("/jobs/:id/pause", post(jobs::job::pause))
         .at("/jobs/:id/resume", post(jobs::job::resume))
         .at("/jobs/:id/renew", post(jobs::job::renew))

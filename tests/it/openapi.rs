@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use automa_core::credential::Kind;
 use automa_tests::{
     User,
     client::{Client, PASSWORD, send},
@@ -15,7 +16,7 @@ use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::block_on;
+use crate::{block_on, secrets};
 
 #[test]
 fn the_document_is_valid_for_two_validators() {
@@ -220,6 +221,32 @@ async fn tour_reviews(tour: &mut Tour, (author, other): (&Client, &Client), scri
     tour.call(author, Method::POST, &format!("{script}/purge"), nothing).await;
 }
 
+/// Gives a credential to a script and a job, and takes it from them.
+async fn tour_bindings(
+    tour: &mut Tour,
+    client: &Client,
+    credential: &str,
+    (script, execution): (&str, &str),
+) {
+    let (get, nothing) = (Method::GET, Value::Null);
+    let job = json!({
+        "name": "given a key", "script_id": script.rsplit('/').next(),
+        "trigger": { "type": "webhook" },
+    });
+    let job = id(&client.post("/api/v1/jobs", job).await.json(201));
+    for holder in [script.to_owned(), format!("/api/v1/jobs/{job}")] {
+        let path = format!("{holder}/credentials");
+        let body =
+            json!({ "credential_id": credential, "variable_name": "KEY", "delivery": "file" });
+        let binding = id(&tour.call(client, Method::POST, &path, body).await);
+        tour.call(client, get.clone(), &path, nothing.clone()).await;
+        let bindings = format!("/api/v1/credentials/{credential}/bindings");
+        tour.call(client, get.clone(), &bindings, nothing.clone()).await;
+        tour.call(client, Method::DELETE, &format!("{path}/{binding}"), nothing.clone()).await;
+    }
+    tour.call(client, get, &format!("{execution}/credentials"), nothing).await;
+}
+
 /// Jobs, of the script at a path.
 async fn tour_jobs(tour: &mut Tour, client: &Client, script: &str) {
     let v1 = |path: &str| format!("/api/v1/{path}");
@@ -296,6 +323,18 @@ async fn tour_audit(tour: &mut Tour, client: &Client) {
     }
 }
 
+/// What a user may spend.
+async fn tour_tiers(tour: &mut Tour, client: &Client) {
+    let get = Method::GET;
+    let tiers = tour.call(client, get.clone(), "/api/v1/tiers", Value::Null).await;
+    tour.call(client, Method::PUT, "/api/v1/tiers", tiers).await;
+    tour.call(client, get.clone(), "/api/v1/users/me/quota", Value::Null).await;
+    let me = client.get("/api/v1/auth/me").await.json(200);
+    let tier = format!("/api/v1/users/{}/tier", id(&me));
+    tour.call(client, get, &tier, Value::Null).await;
+    tour.call(client, Method::PUT, &tier, json!({ "tier": "enterprise" })).await;
+}
+
 #[test]
 fn every_operation_answers_as_described() {
     block_on(async {
@@ -311,6 +350,8 @@ fn every_operation_answers_as_described() {
         tour.call(&anonymous, Method::POST, &v1("auth/setup"), body).await;
         server.end_by(Signal::SIGTERM);
         server.add_user("other", "operator");
+        let credential: [secrets::New<'_>; 1] = [("a key", Kind::ApiKey, &[("key", "abcdefgh")])];
+        let [credential] = secrets::create(&server, &credential).await.try_into().unwrap();
         server.restart();
         let anonymous = anonymous.at(server.url());
         let other = anonymous.sign_in("other").await;
@@ -371,14 +412,9 @@ fn every_operation_answers_as_described() {
             tour.call(&client, get.clone(), &path, nothing.clone()).await;
         }
         tour_jobs(&mut tour, &client, &script).await;
+        tour_bindings(&mut tour, &client, &credential, (&script, &ended)).await;
         tour_keys(&mut tour, &client).await;
-        let tiers = tour.call(&client, get.clone(), &v1("tiers"), nothing.clone()).await;
-        tour.call(&client, Method::PUT, &v1("tiers"), tiers).await;
-        tour.call(&client, get.clone(), &v1("users/me/quota"), nothing.clone()).await;
-        let me = client.get("/api/v1/auth/me").await.json(200);
-        let tier = v1(&format!("users/{}/tier", id(&me)));
-        tour.call(&client, get.clone(), &tier, nothing.clone()).await;
-        tour.call(&client, Method::PUT, &tier, json!({ "tier": "enterprise" })).await;
+        tour_tiers(&mut tour, &client).await;
         tour_credentials(&mut tour, &client).await;
         let retention = v1("settings/retention");
         for path in [retention.clone(), format!("{script}/retention"), v1("disk")] {

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use automa_core::credential::Kind;
 use automa_tests::{
     User,
     browser::{Browser, Scheme},
@@ -9,10 +10,11 @@ use automa_tests::{
     server::Server,
 };
 use futures_util::FutureExt;
+use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::block_on;
+use crate::{block_on, secrets};
 
 /// The checks of pages can fail.
 #[test]
@@ -625,6 +627,41 @@ fn every_page_about_credentials_can_be_used_by_everybody() {
         ] {
             look(&browser, &url(&path), name).await;
         }
+    });
+}
+
+#[test]
+fn every_page_about_given_credentials_can_be_used_by_everybody() {
+    block_on(async {
+        let mut server = Server::start();
+        let client = server.set_up().await;
+        let body = json!({ "name": "deploy", "language": "bash", "source": "echo ${#TOKEN}" });
+        let script = client.post("/api/v1/scripts", body).await.json(201);
+        let script = script["id"].as_str().unwrap();
+        server.end_by(Signal::SIGTERM);
+        let fields: &[_] = &[("key", "a key of a registry")];
+        let credentials = [("registry", Kind::ApiKey, fields), ("mirror", Kind::ApiKey, fields)];
+        let ids = secrets::create(&server, &credentials).await;
+        server.restart();
+        let client = client.at(server.url());
+        let browser = Browser::open().await;
+        let url = |path: &str| format!("{}{path}", server.url());
+        browser.goto(&url("/sign-in")).await;
+        sign_in(&browser).await;
+        let path = format!("/scripts/{script}/credentials");
+        look(&browser, &url(&path), "bindings-none").await;
+        for (id, variable, delivery) in [(&ids[0], "TOKEN", "env"), (&ids[1], "MIRROR", "file")] {
+            let body =
+                json!({ "credential_id": id, "variable_name": variable, "delivery": delivery });
+            client.post(&format!("/api/v1{path}"), body).await.is(201);
+        }
+        look(&browser, &url(&path), "bindings").await;
+        let body = json!({ "script_id": script });
+        let ran = client.post("/api/v1/executions?wait=60", body).await.json(200);
+        let ran = ran["id"].as_str().unwrap();
+        look(&browser, &url(&format!("/executions/{ran}")), "execution-given").await;
+        let said = browser.said().await;
+        assert_eq!(said, [""; 0]);
     });
 }
 

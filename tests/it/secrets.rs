@@ -1,13 +1,28 @@
 //! Secrets: each way in which a program is given one, and that nobody else has it.
 
-use std::{io::Write, os::unix::fs::symlink};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{MetadataExt, chown, symlink},
+    path::{Path, PathBuf},
+};
 
+use automa_core::{
+    Automa,
+    actor::Actor,
+    credential::{Kind, NewCredential},
+};
 use automa_sandbox::{Command, Delivery, Engine, EngineConfig, Outcome, Runtime, Start, Stdin};
 use automa_tests::{
-    automa,
+    User, automa,
+    client::{Client, texts},
     host::{self, Process, marked, memory_holds, unique},
     public_dir,
+    server::Server,
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use nix::sys::signal::Signal;
+use serde_json::json;
 
 use crate::block_on;
 
@@ -149,4 +164,166 @@ fn plans() -> Vec<Vec<u8>> {
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(bytes, needle).is_some()
+}
+
+/// A credential to create: its name, its type and its fields.
+pub(crate) type New<'a> = (&'a str, Kind, &'a [(&'a str, &'a str)]);
+
+/// Creates credentials while the server does not run: their ids.
+pub(crate) async fn create(server: &Server, credentials: &[New<'_>]) -> Vec<String> {
+    let data = server.data();
+    let mut ids = Vec::new();
+    {
+        let automa = Automa::builder().directory(&data).open().unwrap();
+        let me = Actor::embedder("test");
+        for (name, kind, fields) in credentials {
+            let fields = fields.iter().map(|&(name, value)| (name.to_owned(), value.into()));
+            let new = NewCredential::new(*name, *kind, fields.collect());
+            ids.push(automa.credentials(&me).create(new).await.unwrap().credential.id.to_string());
+        }
+    }
+    // As its user would have made them.
+    let owner = fs::metadata(&data).unwrap();
+    for file in files(&data) {
+        chown(file, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    ids
+}
+
+/// Creates a script whose executions are given two credentials: a key as a variable, and a password in
+/// a file.
+async fn with_credentials(
+    server: &mut Server,
+    client: Client,
+    source: &str,
+    [key, password]: [&str; 2],
+) -> (Client, String) {
+    let body = json!({ "name": "user of secrets", "language": "bash", "source": source });
+    let script = client.post("/api/v1/scripts", body).await.json(201);
+    let script = script["id"].as_str().unwrap().to_owned();
+    server.end_by(Signal::SIGTERM);
+    let credentials: [New<'_>; 2] = [
+        ("key", Kind::ApiKey, &[("key", key)]),
+        ("login", Kind::UserPass, &[("username", "ada"), ("password", password)]),
+    ];
+    let ids = create(server, &credentials).await;
+    server.restart();
+    let client = client.at(server.url());
+    for (id, (variable, delivery)) in ids.iter().zip([("TOKEN", "env"), ("LOGIN", "file")]) {
+        let body = json!({ "credential_id": id, "variable_name": variable, "delivery": delivery });
+        client.post(&format!("/api/v1/scripts/{script}/credentials"), body).await.is(201);
+    }
+    (client, script)
+}
+
+/// All files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Forms in which a secret might have been written.
+fn forms(secret: &str) -> [String; 3] {
+    let hex: Vec<_> = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    [secret.to_owned(), STANDARD.encode(secret), hex.concat()]
+}
+
+fn assert_nowhere_in_files(server: &Server, secrets: &[&str]) {
+    for file in files(&server.data()) {
+        let bytes = fs::read(&file).unwrap();
+        for form in secrets.iter().flat_map(|secret| forms(secret)) {
+            assert!(!contains(&bytes, form.as_bytes()), "{form} is in {}", file.display());
+        }
+    }
+}
+
+/// The processes of a server that have a secret in their memory, environment or arguments.
+fn who_has(server: &Server, secret: &str) -> Vec<Process> {
+    let own = Process::find(server.process().pid()).unwrap();
+    let all = host::descendants(own.pid).into_iter().chain([own]);
+    all.filter(|process| {
+        let told = ["environ", "cmdline"]
+            .map(|file| fs::read(format!("/proc/{}/{file}", process.pid)).unwrap_or_default());
+        told.iter().any(|bytes| contains(bytes, secret.as_bytes()))
+            || memory_holds(process.pid, secret.as_bytes())
+    })
+    .collect()
+}
+
+#[test]
+fn a_credential_is_nowhere_but_in_the_script_that_was_given_it() {
+    for user in User::all() {
+        block_on(async {
+            let mut server = Server::start_as(user, &[]);
+            let client = server.set_up().await;
+            let keys = [unique("key"), unique("password")];
+            let source = r#"password=$(<"$LOGIN_PASSWORD"); echo "${#TOKEN} ${#password} $LOGIN_USERNAME"; echo ready; sleep 1000 & wait"#;
+            let [key, password] = keys.each_ref().map(String::as_str);
+            let (client, script) =
+                with_credentials(&mut server, client, source, [key, password]).await;
+            let body = json!({ "script_id": script });
+            let id = client.post("/api/v1/executions", body).await.json(202)["id"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            client.logged(&id, "ready").await;
+
+            for secret in [key, password] {
+                let who = who_has(&server, secret);
+                assert!(who.iter().all(|it| !it.name.starts_with("automa")), "{user:?}: {who:?}");
+                assert!(!who.is_empty(), "the script has it");
+            }
+            assert_nowhere_in_files(&server, &[key, password]);
+            client.post_nothing(&format!("/api/v1/executions/{id}/cancel")).await;
+            client.ended(&id).await;
+            for secret in [key, password] {
+                assert_eq!(who_has(&server, secret), [], "{user:?}");
+            }
+            assert_nowhere_in_files(&server, &[key, password]);
+        });
+    }
+}
+
+#[test]
+fn what_a_script_tells_of_its_credentials_is_masked() {
+    block_on(async {
+        let mut server = Server::start();
+        let client = server.set_up().await;
+        let keys = [unique("key"), unique("password")];
+        let [key, password] = keys.each_ref().map(String::as_str);
+        let source = r#"
+            printf '%s' "$TOKEN" | head -c 9; printf '%s' "$TOKEN" | tail -c +10; echo
+            printf '%s' "$TOKEN" | base64 -w0; printf '%s' "u:$TOKEN" | base64 -w0
+            cat "$LOGIN" "$LOGIN_PASSWORD" >&2; od -An -v -tx1 "$LOGIN_PASSWORD" | tr -d ' \n'
+            printf '{"token": "%s"}' "$TOKEN" >"$AUTOMA_RESULT"
+            kill -SEGV $$"#;
+        let (client, script) = with_credentials(&mut server, client, source, [key, password]).await;
+        let body = json!({ "script_id": script });
+        let ran = client.post("/api/v1/executions?wait=60", body).await.json(200);
+        let id = ran["id"].as_str().unwrap();
+        assert_eq!(ran["state"], "failed", "{ran:#}");
+        let log = client.get(&format!("/api/v1/executions/{id}/log")).await.json(200);
+        assert_eq!(texts(&log)[0], "***", "{log:#}");
+        let result = client.get(&format!("/api/v1/executions/{id}")).await.json(200);
+        assert!(result.to_string().contains("***"), "{result:#}");
+        for secret in [key, password] {
+            for form in forms(secret) {
+                assert!(!log.to_string().contains(&form) && !result.to_string().contains(&form));
+            }
+        }
+        assert_nowhere_in_files(&server, &[key, password]);
+        let given = client.get(&format!("/api/v1/executions/{id}/credentials")).await.json(200);
+        let given = given["items"].as_array().unwrap();
+        let names: Vec<_> =
+            given.iter().map(|it| it["credential_name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["login", "key"]);
+    });
 }

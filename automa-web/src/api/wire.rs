@@ -10,7 +10,8 @@ use automa_core::{
     credential::{Delivery, Kind},
     execution::{OnConflict, State},
     id::{
-        AgentId, ApiKeyId, AuditId, CredentialId, ExecutionId, JobId, ScriptId, SessionId, UserId,
+        AgentId, ApiKeyId, AuditId, BindingId, CredentialId, ExecutionId, JobId, ScriptId,
+        SessionId, UserId,
     },
     job::{By, Overlap},
     page::Cursor,
@@ -36,6 +37,12 @@ pub(crate) trait Format: Display + FromStr<Err: Display> + Send + Sync {
 impl Format for ExecutionId {
     const FORMAT: &'static str = "uuid";
 }
+impl Format for CredentialId {
+    const FORMAT: &'static str = "uuid";
+}
+impl Format for BindingId {
+    const FORMAT: &'static str = "uuid";
+}
 impl Format for ScriptId {
     const FORMAT: &'static str = "uuid";
 }
@@ -50,9 +57,6 @@ impl Format for ApiKeyId {
 }
 impl Format for Network {
     const FORMAT: &'static str = "network";
-}
-impl Format for CredentialId {
-    const FORMAT: &'static str = "uuid";
 }
 impl Format for UserId {
     const FORMAT: &'static str = "uuid";

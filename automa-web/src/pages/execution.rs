@@ -8,7 +8,9 @@ use askama::Template;
 use automa_core::{
     Automa, Error,
     actor::Permission,
-    execution::{Artifacts, Attempt, Execution, Ran, Rerun, ResultValue, State, Waiting},
+    execution::{
+        Artifacts, Attempt, Execution, GivenCredential, Ran, Rerun, ResultValue, State, Waiting,
+    },
     id::ExecutionId,
 };
 use automa_sandbox::{ExitReport, UsagePoint};
@@ -76,6 +78,8 @@ struct Found {
     waiting: Option<Waiting>,
     /// Those before the last.
     attempts: Vec<Attempt>,
+    /// What it was given.
+    given: Vec<GivenCredential>,
 }
 
 /// The parts of a page that change as an execution goes on.
@@ -100,19 +104,21 @@ impl Found {
         };
         let (result, artifacts) = (executions.result(id)?, executions.artifacts(id).await?);
         let (waiting, attempts) = (executions.waiting(id)?, executions.attempts(id)?);
-        Ok(Self { execution, ran, report, usage, result, artifacts, waiting, attempts })
+        let given = executions.credentials(id)?;
+        Ok(Self { execution, ran, report, usage, result, artifacts, waiting, attempts, given })
     }
 
     /// The parts that change as it goes on.
     fn parts(&self, may_run: bool, last_error: Option<String>) -> Parts {
-        let Self { execution, ran, report, usage, result, artifacts, waiting, attempts } = self;
+        let Self { execution, ran, report, usage, result, artifacts, waiting, attempts, given } =
+            self;
         let report = report.as_ref();
         let outcome = Outcome::new(execution, &ran.limits.limits(), report, waiting.as_ref());
         Parts {
             outcome: outcome.last_error(last_error),
             actions: Actions::new(execution, may_run),
             results: Results::new(execution.id, result.as_ref(), artifacts),
-            facts: Facts::new(execution, ran, report, usage).after(attempts),
+            facts: Facts::new(execution, ran, report, usage).after(attempts).given(given),
         }
     }
 
@@ -341,7 +347,9 @@ pub(super) mod tests {
         let (waiting, attempts) = (samples::waiting(&execution), samples::attempts(&execution));
         let ran = samples::ran();
         let usage = if execution.started_at.is_some() { samples::history() } else { Vec::new() };
-        let found = Found { execution, ran, report, usage, result, artifacts, waiting, attempts };
+        let given = super::super::bindings::tests::given();
+        let found =
+            Found { execution, ran, report, usage, result, artifacts, waiting, attempts, given };
         let frame = samples::frame("", Place::Executions);
         let parts = found.parts(may_run, last);
         let pane = found.pane(tab, log);

@@ -3,7 +3,7 @@
 
 use askama::{Template, filters::HtmlSafe};
 use automa_core::{
-    execution::{Attempt, Execution, Ran, State, Waiting},
+    execution::{Attempt, Execution, GivenCredential, Ran, State, Waiting},
     id::{ExecutionId, ScriptId},
 };
 use automa_sandbox::{Bytes, ExitReport, Feature, Limits, Start, Step, UsagePoint};
@@ -76,6 +76,7 @@ pub(crate) struct Facts {
     egress: Option<Egress>,
     protections: Option<Protections>,
     attempts: Attempts,
+    given: Vec<GivenCredential>,
 }
 
 /// The attempts before the last, and where their logs are.
@@ -266,7 +267,14 @@ impl Facts {
             egress: Egress::new(&ran.network, report),
             protections,
             attempts: Attempts { id: execution.id, rows: Vec::new() },
+            given: Vec::new(),
         }
+    }
+
+    /// With the credentials that it was given.
+    pub(crate) fn given(mut self, given: &[GivenCredential]) -> Self {
+        self.given = given.to_vec();
+        self
     }
 
     /// With the attempts before the last.

@@ -13,6 +13,7 @@ fn all() -> Vec<(&'static str, String)> {
         super::overview::tests::samples(),
         super::scripts::tests::samples(),
         super::script::tests::samples(),
+        super::bindings::tests::samples(),
         super::scripts::form::tests::samples(),
         super::scripts::reviews::tests::samples(),
         super::scripts::trash::tests::samples(),
