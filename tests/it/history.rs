@@ -77,8 +77,12 @@ fn a_history_is_filtered_by_all_that_is_asked_for() {
         let script = all.iter().find(|it| !it["script_id"].is_null()).unwrap()["script_id"].clone();
         let of_script = format!("script_id={}", script.as_str().unwrap());
         let between = format!("created_from={from}&created_until={until}");
-        // RFC 3339 times are compared as text, as they are of one length and zone.
-        let millis = |time: &str| time[..23].to_owned();
+        // RFC 3339 times are compared as text, once they are of one length; they are of one zone.
+        let millis = |time: &str| {
+            let time = time.trim_end_matches('Z');
+            let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+            format!("{seconds}.{fraction:0<3.3}")
+        };
         let conditions: [(&str, Condition); 5] = [
             (
                 "state=failed&state=timed_out",

@@ -119,13 +119,13 @@ impl Credentials<'_> {
     pub async fn bind(&self, holder: Holder, new: NewBinding) -> Result<BindingNow> {
         self.actor.require(may_change(holder))?;
         self.actor.require(Permission::ReadCredentials)?;
-        FieldError::none_of(check_variable(&new.variable).into_iter().collect())?;
         let (clock, actor) = (&*self.automa.clock, self.actor.clone());
         let (id, at) = (BindingId::generate(clock), clock.now());
         let entry = Entry::new(clock, self.actor, Action::CredentialBound(new.credential, holder));
         let change = move |change: &mut Change| {
-            let credential = find_seen(change, &actor, new.credential)?;
             let (_, version) = held(change, &Sight::of(&actor), holder)?;
+            FieldError::none_of(check_variable(&new.variable).into_iter().collect())?;
+            let credential = find_seen(change, &actor, new.credential)?;
             check_parameters(&version, &new.variable)?;
             let all = store::bindings::of_holder(change, holder)?;
             let before = all.iter().find(|it| it.variable == new.variable);

@@ -392,7 +392,8 @@ fn stored_bytes_stay_as_they_are() {
     }
     assert_bytes(&script, SCRIPT_V2);
     assert_bytes(&version, VERSION_V3);
-    assert_bytes(&entry, ENTRY_V1);
+    assert_reads(ENTRY_V1, &entry);
+    assert_bytes(&entry, ENTRY_V2);
     assert_bytes(&Deleted { script, at: now, by: "ann".to_owned() }, DELETED_V2);
 }
 
@@ -404,3 +405,4 @@ const VERSION_V3: &str = "03019b76daa8007000815c0289ec2d0a910201077072696e742829
 const DELETED_V1: &str = "01019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306808082e288d2a306";
 const DELETED_V2: &str = "02019b76daa8007000815c0289ec2d0a910568656c6c6f02c3bc010161020100808082e288d2a306808082e288d2a306020001019b76daa8007000815c0289ec2d0a9107808082e288d2a30603616e6e";
 const ENTRY_V1: &str = "01019b76daa8007001a7ec8e65a18debbe808082e288d2a30603616e6e000402019b76daa8007000815c0289ec2d0a910200";
+const ENTRY_V2: &str = "02019b76daa8007001a7ec8e65a18debbe808082e288d2a30603616e6e000402019b76daa8007000815c0289ec2d0a91020000000100";

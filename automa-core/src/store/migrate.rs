@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use redb::{
-    Database, Key, ReadableDatabase, TableDefinition, TableError, TableHandle as _, Value,
-    WriteTransaction,
+    Database, Durability, Key, ReadableDatabase, TableDefinition, TableError, TableHandle as _,
+    Value, WriteTransaction,
 };
 
 use super::journal::{Again, Journal};
@@ -112,20 +112,51 @@ impl Schema {
         found: Found,
         mut journal: Option<&mut Journal>,
     ) -> Result<(), StoreError> {
+        let mut txn = database.begin_write()?;
+        txn.set_quick_repair(true);
+        self.bring(database, &txn, found, journal.as_deref_mut())?;
+        if let Some(journal) = &journal {
+            journal.take(&txn)?;
+        }
+        txn.commit()?;
+        if let Some(journal) = journal {
+            journal.restart();
+        }
+        Ok(())
+    }
+
+    /// Does what the journal holds in memory alone, for those who read a store of this format while it
+    /// cannot be written.
+    pub(super) fn show(
+        &self,
+        database: &Database,
+        journal: Option<&mut Journal>,
+    ) -> Result<(), StoreError> {
+        let mut txn = database.begin_write()?;
+        txn.set_durability(Durability::None).map_err(redb::Error::from)?;
+        self.bring(database, &txn, Found::Format(self.format()), journal)?;
+        Ok(txn.commit()?)
+    }
+
+    fn bring(
+        &self,
+        database: &Database,
+        txn: &WriteTransaction,
+        found: Found,
+        journal: Option<&mut Journal>,
+    ) -> Result<(), StoreError> {
         let done = match found {
             Found::Format(format) => usize::try_from(format).unwrap_or(usize::MAX) - 1,
             Found::Empty | Found::Foreign => self.steps.len(),
         };
-        let again = match &mut journal {
+        let again = match journal {
             Some(journal) => journal.read(database, self.format())?,
             None => HashMap::new(),
         };
-        let mut txn = database.begin_write()?;
-        txn.set_quick_repair(true);
         for step in self.steps.iter().skip(done) {
-            step(&txn)?;
+            step(txn)?;
         }
-        let mut tables = Tables { txn: &txn, again };
+        let mut tables = Tables { txn, again };
         tables.create(META)?;
         for create in self.tables {
             create(&mut tables)?;
@@ -134,13 +165,6 @@ impl Schema {
             return Err(StoreError::UnknownTable { table });
         }
         txn.open_table(META)?.insert(FORMAT, self.format())?;
-        if let Some(journal) = &journal {
-            journal.take(&txn)?;
-        }
-        txn.commit()?;
-        if let Some(journal) = journal {
-            journal.restart();
-        }
         Ok(())
     }
 }

@@ -58,7 +58,12 @@ impl Reopened {
         };
         // A handle whose disk has failed once does not read any more either. It holds the lock.
         drop(database);
-        let (database, journal) = open()?;
+        let (mut database, mut journal) = open()?;
+        if let Err(error) = schema.show(&database, journal.as_mut()) {
+            tracing::warn!(%error, "what the journal of the store holds cannot be shown yet");
+            drop(database);
+            (database, journal) = open()?;
+        }
         Ok(Self { database, journal, problem: Some(problem) })
     }
 }

@@ -349,9 +349,9 @@ fn no_core_file_is_written() {
             world,
             &[
                 ("core(2**64 - 1)", "EPERM"),
-                ("core(1)", "EPERM"),
+                ("core(2)", "EPERM"),
                 ("dies()", "6 False ['script.py']"),
-                ("str(resource.getrlimit(resource.RLIMIT_CORE))", "(0, 0)"),
+                ("str(resource.getrlimit(resource.RLIMIT_CORE))", "(1, 1)"),
             ],
         );
         let run = confined(bash("ulimit -c unlimited; cd /; kill -SEGV $$"), world);
