@@ -174,11 +174,11 @@ async fn tour_credentials(tour: &mut Tour, client: &Client) {
     let mut body = json!({
         "name": "shop", "type": "db_connection", "tags": ["eu"], "revealable": true,
         "expires_at": "2099-01-01T00:00:00Z",
-        "data": { "engine": "postgresql", "host": "db.example.com", "port": 5432, "password": "p" },
+        "data": { "engine": "postgresql", "host": "127.0.0.1", "port": 5432, "password": "p" },
     });
     let made = tour.call(client, Method::POST, &all, body.clone()).await;
     let path = format!("{all}/{}", id(&made));
-    body["data"] = json!({ "engine": "mysql", "host": "db.example.com" });
+    body["data"] = json!({ "engine": "mysql", "host": "127.0.0.1" });
     body.as_object_mut().unwrap().remove("type");
     tour.call(client, Method::PUT, &path, body).await;
     let filtered = format!("{all}?type=db_connection&tag=eu&expiry=fine&name=shop&limit=5");

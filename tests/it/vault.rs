@@ -17,7 +17,7 @@ const PATH: &str = "/api/v1/credentials";
 
 async fn create(client: &Client, key: &str) -> String {
     let body = json!({
-        "name": "a key", "type": "api_key", "data": { "key": key, "url": "https://example.com" },
+        "name": "a key", "type": "api_key", "data": { "key": key },
         "revealable": true,
     });
     let made = client.post(PATH, body).await.json(201);
