@@ -238,7 +238,9 @@ fn sample(name: &Value) -> Value {
     match name.as_str().unwrap() {
         "language" => json!("bash"),
         "source" => json!("true"),
-        "script_id" => json!(UNKNOWN),
+        "script_id" | "credential_id" => json!(UNKNOWN),
+        "variable_name" => json!("SOMEBODY"),
+        "delivery" => json!("env"),
         "signal" => json!("HUP"),
         "status" => json!("active"),
         "email" => json!("somebody@example.com"),
